@@ -1,0 +1,18 @@
+/* fault.h - makes the nth system call of a chosen kind fail, in tests.
+ * Built in always (one predictable branch each), armed only by fault_arm() or by the environment:
+ *   REPRISE_FAULT="write:3:ENOSPC"   the 3rd write of this process fails with ENOSPC
+ *   REPRISE_FAULT="kill@restart.killed"  the process is SIGKILLed when it reaches that named step */
+#ifndef REPRISE_OS_FAULT_H
+#define REPRISE_OS_FAULT_H
+
+#include "base/mem.h"
+
+/* Call classes: open read write fsync rename mkdir unlink mount umount clone pidfd socket connect accept setns. */
+/* true = the caller must act as if the call failed; errno is set. */
+bool fault_hit(const char *call);
+/* A named step of the program (docs/CONTRIBUTING.md lists them); may not return. */
+void fault_step(const char *step);
+void fault_arm(const char *call, unsigned nth, int err); /* call "" = any */
+bool fault_disarm(void); /* whether it had been hit */
+
+#endif

@@ -1,0 +1,39 @@
+/* fs.h - files: each system call once, each with its fault point (os/fault.h), all descriptors CLOEXEC at birth. */
+#ifndef REPRISE_OS_FS_H
+#define REPRISE_OS_FS_H
+
+#include <sys/types.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+static inline UNUSED void fd_close(int fd)
+{
+    if (fd >= 0)
+        (void)close(fd); /* once: on Linux a retry after EINTR may close someone else's descriptor */
+}
+SCOPED_FN(fd_close, int, -EBADF)
+
+int64_t os_now_ns(void);      /* CLOCK_REALTIME */
+int64_t os_monotonic_ns(void);/* CLOCK_MONOTONIC */
+/* <n> random bytes as 2n hex digits + NUL into buf. Aborts if the kernel has none. */
+void os_random_hex(char *buf, size_t n);
+/* A random UUID ("xxxxxxxx-xxxx-4xxx-..."). Caller frees. */
+MUST_USE char *os_uuid(void);
+
+/* Whole file into *ret (NUL-terminated); ERR_NOT_FOUND if absent, ERR_LIMIT over <max>. */
+MUST_USE Err *fs_read(const char *path, size_t max, Str *ret);
+/* Writes a temporary sibling, fsyncs it when <durable>, renames it over <path>, fsyncs the directory when <durable>: the
+ * file is whole, old or new. */
+MUST_USE Err *fs_write_atomic(const char *path, const void *bytes, size_t n, mode_t mode, bool durable);
+/* Plain write (cgroup and proc files). */
+MUST_USE Err *fs_write(const char *path, const char *text);
+MUST_USE Err *fs_mkdirs(const char *path, mode_t mode); /* mkdir -p; existing is fine */
+/* rm -rf that crosses no mount point and follows no symlink; absent is fine. */
+MUST_USE Err *fs_remove_tree(const char *path);
+bool fs_exists(const char *path);
+/* Lazily unmounts <path> and all below it; not mounted is fine. */
+MUST_USE Err *fs_unmount_tree(const char *path);
+
+#endif
