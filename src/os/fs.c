@@ -1,0 +1,295 @@
+#include "os/fs.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "os/fault.h"
+
+static int64_t clock_ns(clockid_t id)
+{
+    struct timespec ts;
+    (void)clock_gettime(id, &ts);
+    return (int64_t)ts.tv_sec * NS_PER_S + ts.tv_nsec;
+}
+
+int64_t os_now_ns(void)
+{
+    return clock_ns(CLOCK_REALTIME);
+}
+
+int64_t os_monotonic_ns(void)
+{
+    return clock_ns(CLOCK_MONOTONIC);
+}
+
+void os_random_hex(char *buf, size_t n)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < n; i++) {
+        unsigned char b;
+        if (getrandom(&b, 1, 0) != 1)
+            abort();
+        buf[2 * i] = digits[b >> 4];
+        buf[2 * i + 1] = digits[b & 15];
+    }
+    buf[2 * n] = '\0';
+}
+
+char *os_uuid(void)
+{
+    char h[33];
+    os_random_hex(h, 16);
+    h[12] = '4'; /* RFC 9562: version 4, variant 10 */
+    h[16] = "89ab"[h[16] & 3];
+    return mem_fmt("%.8s-%.4s-%.4s-%.4s-%.12s", h, h + 8, h + 12, h + 16, h + 20);
+}
+
+static ErrKind open_kind(int e)
+{
+    return e == ENOENT || e == ENOTDIR ? ERR_NOT_FOUND : ERR_SYS;
+}
+
+Err *fs_read(const char *path, size_t max, Str *ret)
+{
+    SCOPED(fd_close) int fd = fault_hit("open") ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return err_new(open_kind(errno), errno, "open %s", path);
+    SCOPED(str_done) Str s = {0};
+    char buf[16384];
+    for (;;) {
+        ssize_t n = fault_hit("read") ? -1 : read(fd, buf, sizeof buf);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return err_new(ERR_SYS, errno, "read %s", path);
+        if (n == 0)
+            break;
+        if (s.n + (size_t)n > max)
+            return err_new(ERR_LIMIT, 0, "%s is larger than %zu bytes", path, max);
+        str_add_n(&s, buf, (size_t)n);
+    }
+    str_add_n(&s, "", 0); /* never NULL */
+    *ret = MOVE(s, (Str){0});
+    return NULL;
+}
+
+static Err *write_all(int fd, const char *path, const void *bytes, size_t n)
+{
+    const char *p = bytes;
+    while (n > 0) {
+        ssize_t w = fault_hit("write") ? -1 : write(fd, p, n);
+        if (w < 0 && errno == EINTR)
+            continue;
+        if (w < 0)
+            return err_new(ERR_SYS, errno, "write %s", path);
+        p += w;
+        n -= (size_t)w;
+    }
+    return NULL;
+}
+
+static Err *sync_dir_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *dir = slash ? mem_dup_strn(path, slash == path ? 1 : (size_t)(slash - path)) : mem_dup_str(".");
+    SCOPED(fd_close) int fd = fault_hit("open") ? -1 : open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    Err *e = NULL;
+    if (fd < 0)
+        e = err_new(ERR_SYS, errno, "open %s", dir);
+    else if (fault_hit("fsync") || fsync(fd) < 0)
+        e = err_new(ERR_SYS, errno, "fsync %s", dir);
+    free(dir);
+    return e;
+}
+
+static Err *write_temporary(const char *tmp, const void *bytes, size_t n, mode_t mode, bool durable)
+{
+    SCOPED(fd_close) int fd =
+        fault_hit("open") ? -1 : open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
+    if (fd < 0)
+        return err_new(ERR_SYS, errno, "create %s", tmp);
+    if (fchmod(fd, mode) < 0) /* the umask is not the caller's wish */
+        return err_new(ERR_SYS, errno, "chmod %s", tmp);
+    Err *e = write_all(fd, tmp, bytes, n);
+    if (e)
+        return e;
+    if (durable && (fault_hit("fsync") || fdatasync(fd) < 0))
+        return err_new(ERR_SYS, errno, "fsync %s", tmp);
+    int raw = MOVE(fd, -EBADF);
+    if (close(raw) < 0) /* some filesystems report a full disk only here */
+        return err_new(ERR_SYS, errno, "close %s", tmp);
+    return NULL;
+}
+
+Err *fs_write_atomic(const char *path, const void *bytes, size_t n, mode_t mode, bool durable)
+{
+    SCOPED(mem_free) char *tmp = mem_fmt("%s.tmp", path);
+    Err *e = write_temporary(tmp, bytes, n, mode, durable);
+    if (!e && (fault_hit("rename") || rename(tmp, path) < 0))
+        e = err_new(ERR_SYS, errno, "rename %s to %s", tmp, path);
+    if (e) {
+        (void)unlink(tmp);
+        return e;
+    }
+    return durable ? sync_dir_of(path) : NULL;
+}
+
+Err *fs_write(const char *path, const char *text)
+{
+    SCOPED(fd_close) int fd = fault_hit("open") ? -1 : open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return err_new(open_kind(errno), errno, "open %s", path);
+    return write_all(fd, path, text, strlen(text));
+}
+
+Err *fs_mkdirs(const char *path, mode_t mode)
+{
+    SCOPED(mem_free) char *p = mem_dup_str(path);
+    for (char *s = p + 1;; s++) {
+        if (*s != '/' && *s != '\0')
+            continue;
+        char end = *s;
+        *s = '\0';
+        if ((fault_hit("mkdir") || mkdir(p, mode) < 0) && errno != EEXIST)
+            return err_new(ERR_SYS, errno, "create directory %s", p);
+        *s = end;
+        if (end == '\0')
+            break;
+    }
+    struct stat st;
+    if (stat(path, &st) < 0)
+        return err_new(ERR_SYS, errno, "stat %s", path);
+    if (!S_ISDIR(st.st_mode))
+        return err_new(ERR_SYS, ENOTDIR, "create directory %s", path);
+    return NULL;
+}
+
+/* Depth is bounded by the file system's own path limits only through openat, so recursion could be made deep by a hostile
+ * container: past this the tree is reported rather than the stack risked. */
+#define REMOVE_DEPTH_MAX 512
+
+static Err *remove_contents(int dirfd, dev_t dev, const char *path, unsigned depth);
+
+static Err *remove_entry(int dirfd, const char *name, dev_t dev, const char *path, unsigned depth)
+{
+    if (!fault_hit("unlink") && unlinkat(dirfd, name, 0) == 0)
+        return NULL;
+    if (errno == ENOENT)
+        return NULL;
+    if (errno != EISDIR && errno != EPERM)
+        return err_new(ERR_SYS, errno, "remove %s/%s", path, name);
+    SCOPED(fd_close) int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? NULL : err_new(ERR_SYS, errno, "open %s/%s", path, name);
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return err_new(ERR_SYS, errno, "stat %s/%s", path, name);
+    if (st.st_dev != dev)
+        return err_new(ERR_SYS, EBUSY, "remove %s/%s: something is mounted there", path, name);
+    SCOPED(mem_free) char *sub = mem_fmt("%s/%s", path, name);
+    Err *e = remove_contents(MOVE(fd, -EBADF), dev, sub, depth + 1);
+    if (e)
+        return e;
+    if (unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+        return err_new(ERR_SYS, errno, "remove %s", sub);
+    return NULL;
+}
+
+/* Takes dirfd. */
+static Err *remove_contents(int dirfd, dev_t dev, const char *path, unsigned depth)
+{
+    DIR *d = fdopendir(dirfd);
+    if (!d) {
+        int sys = errno;
+        fd_close(dirfd);
+        return err_new(ERR_SYS, sys, "read directory %s", path);
+    }
+    if (depth > REMOVE_DEPTH_MAX) {
+        (void)closedir(d);
+        return err_new(ERR_LIMIT, 0, "remove %s: more than %d directories deep", path, REMOVE_DEPTH_MAX);
+    }
+    Err *e = NULL;
+    struct dirent *ent;
+    while (!e && (ent = readdir(d)))
+        if (strcmp(ent->d_name, ".") != 0 && strcmp(ent->d_name, "..") != 0)
+            e = remove_entry(dirfd, ent->d_name, dev, path, depth);
+    (void)closedir(d);
+    return e;
+}
+
+Err *fs_remove_tree(const char *path)
+{
+    struct stat st;
+    if (lstat(path, &st) < 0)
+        return errno == ENOENT || errno == ENOTDIR ? NULL : err_new(ERR_SYS, errno, "stat %s", path);
+    if (!S_ISDIR(st.st_mode)) {
+        if ((fault_hit("unlink") || unlink(path) < 0) && errno != ENOENT)
+            return err_new(ERR_SYS, errno, "remove %s", path);
+        return NULL;
+    }
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return err_new(ERR_SYS, errno, "open %s", path);
+    Err *e = remove_contents(fd, st.st_dev, path, 0);
+    if (!e && rmdir(path) < 0 && errno != ENOENT)
+        e = err_new(ERR_SYS, errno, "remove %s", path);
+    return e;
+}
+
+bool fs_exists(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0;
+}
+
+/* Undoes mountinfo's octal escapes (space, tab, newline, backslash) in place. */
+static void mountinfo_unescape(char *s)
+{
+    char *w = s;
+    for (; *s; s++) {
+        if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] && s[3]) {
+            *w++ = (char)((s[1] - '0') * 64 + (s[2] - '0') * 8 + (s[3] - '0'));
+            s += 3;
+        } else {
+            *w++ = *s;
+        }
+    }
+    *w = '\0';
+}
+
+Err *fs_unmount_tree(const char *path)
+{
+    char real[PATH_MAX];
+    if (!realpath(path, real))
+        return errno == ENOENT ? NULL : err_new(ERR_SYS, errno, "resolve %s", path);
+    SCOPED(str_done) Str info = {0};
+    Err *e = fs_read("/proc/self/mountinfo", (size_t)64 << 20, &info);
+    if (e)
+        return e;
+    SCOPED(strvec_done) StrVec points = {0};
+    size_t len = strlen(real);
+    char *save = NULL;
+    for (char *line = strtok_r(info.p, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        char *field_save = NULL, *f = strtok_r(line, " ", &field_save);
+        for (int i = 0; f && i < 4; i++) /* id parent major:minor root MOUNT-POINT: proc_pid_mountinfo(5) */
+            f = strtok_r(NULL, " ", &field_save);
+        if (!f)
+            continue;
+        mountinfo_unescape(f);
+        if (strncmp(f, real, len) == 0 && (f[len] == '\0' || f[len] == '/'))
+            strvec_add(&points, f);
+    }
+    /* Later lines lie on or below earlier ones: take them off in reverse. */
+    for (size_t i = points.n; i-- > 0;)
+        if ((fault_hit("umount") || umount2(points.v[i], MNT_DETACH | UMOUNT_NOFOLLOW) < 0) && errno != EINVAL &&
+            errno != ENOENT)
+            return err_new(ERR_SYS, errno, "unmount %s", points.v[i]);
+    return NULL;
+}
