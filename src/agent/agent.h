@@ -1,0 +1,60 @@
+/* agent.h - the shell around the decision core: gathers facts, asks plan_pod(), carries its actions out.
+ *
+ * One Pod is one worker; a worker plans at most once a turn of the loop, after all handlers of that turn have recorded
+ * what they saw, so the order in which facts arrive does not matter. The agent never decides: what a Pod does next is
+ * plan/'s alone. */
+#ifndef REPRISE_AGENT_AGENT_H
+#define REPRISE_AGENT_AGENT_H
+
+#include <uv.h>
+
+#include "api/objects.h"
+#include "plan/plan.h"
+#include "runtime/runtime.h"
+
+typedef struct Agent Agent;
+
+/* What the agent tells its owner, from the loop. Any slot may be NULL. Pods are borrowed for the call. */
+typedef struct {
+    /* type: "ADDED", "MODIFIED" (the stored status changed) or "DELETED" (nothing of the Pod is left here). */
+    void (*pod)(void *arg, const char *type, const Pod *pod, int64_t now_ns);
+    void (*event)(void *arg, const Pod *pod, bool warning, const char *reason, const char *message,
+                  const char *container);
+    void (*done)(void *arg, const Pod *pod); /* the Pod reached a terminal phase and its containers are gone */
+    void *arg;
+} AgentListener;
+
+typedef struct {
+    uv_loop_t *loop;
+    Runtime *rt;           /* borrowed; its on_change is set by the agent */
+    const char *root;      /* state directory, see record.h */
+    const char *log_dir;   /* <log_dir>/<ns>_<name>_<uid>/<container>/<attempt>.log */
+    const char *node_name;
+    FeatureGates gates;
+    PlanConfig plan;
+    AgentListener listener;
+} AgentConfig;
+
+MUST_USE Err *agent_open(const AgentConfig *c, Agent **ret);
+/* Lets go of every Pod without touching it: containers go on, records stay. */
+void agent_close(Agent *a);
+
+/* Takes <pod> (validated and defaulted; uid, creationTimestamp and nodeName are filled in here) and runs it. <objects>
+ * is borrowed until agent_close(). If a Pod of that namespace and name is recorded under root already, it is adopted
+ * when its spec is equal (*ret_adopted), replaced when it is terminal, refused otherwise (ERR_EXISTS). */
+MUST_USE Err *agent_pod_add(Agent *a, Pod *pod, const Objects *objects, bool *ret_adopted);
+/* Adopts a recorded Pod by name without a manifest. ERR_NOT_FOUND. */
+MUST_USE Err *agent_pod_adopt(Agent *a, const char *namespace_, const char *name, const Objects *objects);
+/* Begins to delete every Pod: grace in seconds, or < 0 for the Pod's own. Calling again may only shorten it. */
+void agent_delete_all(Agent *a, int64_t grace_s);
+
+size_t agent_pod_count(const Agent *a);
+const Pod *agent_pod_at(const Agent *a, size_t i);
+/* In-place restarts that were completed for the Pod since it was created (kept over deaths of the agent). */
+int64_t agent_pod_restarts(const Agent *a, size_t i);
+/* The facts of a Pod's next turn, as `reprise debug dump` writes them. New json_t. */
+MUST_USE struct json_t *agent_pod_facts(const Agent *a, size_t i);
+/* Removes what is left of a Pod that is done: its directory and its logs. */
+MUST_USE Err *agent_pod_forget(Agent *a, size_t i);
+
+#endif

@@ -1,0 +1,169 @@
+#include "agent/record.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
+
+#include "os/fault.h"
+#include "os/fs.h"
+#include "wire/json.h"
+
+#define RECORD_MAX ((size_t)16 << 20)
+#define RECORD_VERSION 1
+
+void pod_record_done(PodRecord *r)
+{
+    pod_free(r->pod);
+    backoff_done(&r->backoff);
+    free(r->terminating_reason);
+    free(r->objects);
+    *r = (PodRecord){0};
+}
+
+static json_t *time_json(int64_t ns)
+{
+    char buf[CLOCK_TEXT_MAX];
+    return ns == NS_NONE ? json_null() : json_string(clock_format(ns, 9, buf));
+}
+
+static int64_t time_of(const json_t *o, const char *key)
+{
+    int64_t ns;
+    const char *s = json_str(o, key);
+    return s && clock_parse(s, &ns) ? ns : NS_NONE;
+}
+
+static json_t *record_json(const PodRecord *r)
+{
+    json_t *o = json_object();
+    json_object_set_new(o, "version", json_integer(RECORD_VERSION));
+    json_object_set_new(o, "restarts", json_integer(r->restarts));
+    /* metav1.Time has whole seconds; the core's clock arithmetic wants the moment itself. */
+    json_t *list = json_array();
+    LIST_EACH(b, &r->backoff) {
+        json_t *e = json_object();
+        json_object_set_new(e, "key", json_string(b->key));
+        json_object_set_new(e, "delayNs", json_integer(b->delay_ns));
+        json_object_set_new(e, "lastUpdate", time_json(b->last_update_ns));
+        json_array_append_new(list, e);
+    }
+    json_object_set_new(o, "backoff", list);
+    if (r->terminating) {
+        json_t *t = json_object();
+        json_object_set_new(t, "since", time_json(r->terminating_since_ns));
+        json_object_set_new(t, "graceNs", json_integer(r->terminating_grace_ns));
+        json_object_set_new(t, "reason", json_string(str_or(r->terminating_reason, "")));
+        json_object_set_new(o, "terminating", t);
+    }
+    if (r->objects)
+        json_object_set_new(o, "objects", json_loads(r->objects, 0, NULL));
+    json_object_set_new(o, "pod", api_encode(&type_Pod, r->pod));
+    return o;
+}
+
+static char *record_path(const char *root, const char *uid, const char *file)
+{
+    return mem_fmt("%s/pods/%s/%s", root, uid, file);
+}
+
+Err *pod_record_save(const char *root, const PodRecord *r, bool durable)
+{
+    SCOPED(mem_free) char *path = record_path(root, r->pod->metadata.uid, "pod.json");
+    SCOPED(json_unref) json_t *o = record_json(r);
+    SCOPED(mem_free) char *text = json_text(o, false);
+    Err *e = fs_write_atomic(path, text, strlen(text), 0600, durable);
+    return e ? err_wrap(e, "save record of pod %s/%s", r->pod->metadata.namespace_, r->pod->metadata.name) : NULL;
+}
+
+Err *pod_record_load(const char *root, const char *uid, PodRecord *out)
+{
+    *out = (PodRecord){0};
+    SCOPED(mem_free) char *path = record_path(root, uid, "pod.json");
+    SCOPED(str_done) Str text = {0};
+    Err *e = fs_read(path, RECORD_MAX, &text);
+    if (e)
+        return e;
+    SCOPED(json_unref) json_t *o = NULL;
+    e = json_parse(text.p, text.n, &o);
+    if (e)
+        return err_wrap(e, "read %s", path);
+    const json_t *pod = json_object_get(o, "pod");
+    if (json_i64(o, "version", 0) != RECORD_VERSION || !json_is_object(pod))
+        return err_new(ERR_INVALID, 0, "%s is not a version %d Pod record", path, RECORD_VERSION);
+    SCOPED(report_done) Report report = {0};
+    out->pod = api_decode(&type_Pod, pod, "", DECODE_LENIENT, &report);
+    if (!report_ok(&report) || !str_eq(out->pod->metadata.uid, uid)) {
+        pod_record_done(out);
+        return err_new(ERR_INVALID, 0, "%s does not hold the Pod %s", path, uid);
+    }
+    out->restarts = json_i64(o, "restarts", 0);
+    size_t i;
+    json_t *b;
+    json_array_foreach(json_object_get(o, "backoff"), i, b) {
+        BackoffEntry *entry = LIST_ADD(&out->backoff);
+        entry->key = mem_dup_str(str_or(json_str(b, "key"), ""));
+        entry->delay_ns = json_i64(b, "delayNs", 0);
+        entry->last_update_ns = time_of(b, "lastUpdate");
+    }
+    const json_t *t = json_object_get(o, "terminating");
+    if (t) {
+        out->terminating = true;
+        out->terminating_since_ns = time_of(t, "since");
+        out->terminating_grace_ns = json_i64(t, "graceNs", 0);
+        out->terminating_reason = mem_dup_str(str_or(json_str(t, "reason"), ""));
+    }
+    const json_t *objects = json_object_get(o, "objects");
+    if (objects)
+        out->objects = json_text(objects, false);
+    return NULL;
+}
+
+void pod_record_uids(const char *root, StrList *out)
+{
+    SCOPED(mem_free) char *path = mem_fmt("%s/pods", root);
+    DIR *d = opendir(path);
+    if (!d)
+        return;
+    struct dirent *ent;
+    while ((ent = readdir(d)))
+        if (ent->d_name[0] != '.')
+            *LIST_ADD(out) = mem_dup_str(ent->d_name);
+    (void)closedir(d);
+}
+
+char *pod_record_find(const char *root, const char *namespace_, const char *name)
+{
+    StrList uids = {0};
+    pod_record_uids(root, &uids);
+    char *found = NULL;
+    LIST_EACH(uid, &uids) {
+        SCOPED(pod_record_done) PodRecord r = {0};
+        SCOPED(err_free) Err *e = found ? NULL : pod_record_load(root, *uid, &r);
+        if (!found && !e && str_eq(r.pod->metadata.namespace_, namespace_) && str_eq(r.pod->metadata.name, name))
+            found = mem_dup_str(*uid);
+        free(*uid);
+    }
+    free(uids.v);
+    return found;
+}
+
+Err *pod_record_lock(const char *root, const char *uid, int *ret_fd)
+{
+    SCOPED(mem_free) char *path = record_path(root, uid, "lock");
+    SCOPED(fd_close) int fd = fault_hit("open") ? -1 : open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return err_new(ERR_SYS, errno, "open %s", path);
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        if (errno != EWOULDBLOCK)
+            return err_new(ERR_SYS, errno, "lock %s", path);
+        char pid[24] = "";
+        ssize_t n = read(fd, pid, sizeof pid - 1);
+        pid[n > 0 ? n : 0] = '\0';
+        return err_new(ERR_EXISTS, 0, "the pod is already driven by process %s", pid[0] ? pid : "(unknown)");
+    }
+    SCOPED(mem_free) char *me = mem_fmt("%d", (int)getpid());
+    if (ftruncate(fd, 0) < 0 || write(fd, me, strlen(me)) < 0)
+        return err_new(ERR_SYS, errno, "write %s", path);
+    *ret_fd = MOVE(fd, -EBADF);
+    return NULL;
+}

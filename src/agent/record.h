@@ -1,0 +1,33 @@
+/* record.h - what must survive the agent: one JSON file for each Pod, whole at every instant.
+ *
+ *   <root>/pods/<uid>/pod.json   the Pod with its last status, the end that was decided, back-off, restart count
+ *   <root>/pods/<uid>/lock       flock()ed by the agent that drives the Pod
+ *
+ * Written by rename; fsynced only when an intent must be durable before the first act (Plan.persist_first). */
+#ifndef REPRISE_AGENT_RECORD_H
+#define REPRISE_AGENT_RECORD_H
+
+#include "plan/plan.h"
+
+typedef struct {
+    Pod *pod; /* owned */
+    BackoffTable backoff;
+    bool terminating;
+    int64_t terminating_since_ns, terminating_grace_ns;
+    char *terminating_reason;
+    int64_t restarts; /* in-place restarts completed */
+    Raw objects;      /* the ConfigMaps, Secrets and claims it came with, as a JSON list: an adopted Pod needs them */
+} PodRecord;
+void pod_record_done(PodRecord *r);
+static inline UNUSED void pod_record_done_at(PodRecord *r) { pod_record_done(r); }
+
+MUST_USE Err *pod_record_save(const char *root, const PodRecord *r, bool durable);
+/* *out is overwritten. ERR_INVALID names a file that is not ours or torn. */
+MUST_USE Err *pod_record_load(const char *root, const char *uid, PodRecord *out);
+/* uid of the recorded Pod of that name; NULL if there is none. Caller frees. Unreadable records are skipped. */
+MUST_USE char *pod_record_find(const char *root, const char *namespace_, const char *name);
+/* Locks the Pod for this process; the descriptor holds the lock. ERR_EXISTS names the process that has it. */
+MUST_USE Err *pod_record_lock(const char *root, const char *uid, int *ret_fd);
+void pod_record_uids(const char *root, StrList *out);
+
+#endif
