@@ -1,0 +1,122 @@
+/* commands.c - the table of commands and options. See cli.h for what it drives. Add a row here, say it in docs/man/, and
+ * `make test` is content. */
+#include "cli/cli.h"
+
+/* Weak: the unit tests and the lints link this table without the commands; their rows then have no function. */
+#define COMMAND_FN(name) int name(int argc, char **argv) __attribute__((weak))
+COMMAND_FN(cmd_run);
+COMMAND_FN(cmd_validate);
+COMMAND_FN(cmd_simulate);
+COMMAND_FN(cmd_explain);
+COMMAND_FN(cmd_debug);
+COMMAND_FN(cmd_image);
+COMMAND_FN(cmd_doctor);
+COMMAND_FN(cmd_version);
+COMMAND_FN(cmd_completion);
+COMMAND_FN(cmd_help);
+
+#define OPTIONS(t) .options = (t), .n_options = ARRAY_LEN(t)
+
+const CliOption cli_common_options[] = {
+    {.name = "help", .letter = 'h', .help = "show this help"},
+};
+const size_t n_cli_common_options = ARRAY_LEN(cli_common_options);
+
+const CliOption cli_node_options[] = {
+    {.name = "root", .arg = "DIR", .def = "/var/lib/reprise", .help = "images, Pod records and volumes"},
+    {.name = "run-dir", .arg = "DIR", .def = "/run/reprise", .help = "sockets, locks and what dies with a reboot"},
+    {.name = "log-dir", .arg = "DIR", .def = "/var/log/pods", .help = "container logs"},
+};
+const size_t n_cli_node_options = ARRAY_LEN(cli_node_options);
+
+const CliOption cli_gates_options[] = {
+    {.name = "feature-gates", .arg = "NAME=BOOL,...",
+     .values = "ContainerRestartRules=true ContainerRestartRules=false RestartAllContainersOnContainerExits=true "
+               "RestartAllContainersOnContainerExits=false",
+     .hint = true, .help = "switch Kubernetes feature gates (both are on)"},
+};
+const size_t n_cli_gates_options = ARRAY_LEN(cli_gates_options);
+
+static const CliOption run_options[] = {
+    {.name = "until", .arg = "WHAT", .values = "Ready Succeeded restarts= condition=", .hint = true,
+     .help = "end, with status 0, at Ready, Succeeded, restarts=N or condition=TYPE=STATUS"},
+    {.name = "timeout", .arg = "DURATION", .help = "give up after this time, with status 124"},
+    {.name = "keep", .help = "leave the Pod running when --until is met; the next run takes it over"},
+    {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "live lines json yaml",
+     .help = "how to show it: live (a terminal's default), lines, json or yaml"},
+    {.name = "no-logs", .help = "do not show the containers' output"},
+    {.name = "restart-backoff", .arg = "INITIAL[,MAX]", .values = "off", .hint = true,
+     .help = "back-off of in-place restarts without progress: durations, or off (10s,5m)"},
+    {.name = "oci-runtime", .arg = "NAME", .values = "crun runc", .hint = true,
+     .help = "OCI runtime, by name or path (the first of crun and runc)"},
+    {.name = "cni-conf-dir", .arg = "DIR", .def = "/etc/cni/net.d", .help = "CNI network configurations"},
+    {.name = "cni-bin-dir", .arg = "DIR[:DIR]", .def = "/opt/cni/bin:/usr/lib/cni", .help = "CNI plugins"},
+};
+static const CliOption validate_options[] = {
+    {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "json", .help = "print a metav1.Status with its causes"},
+    {.name = "lint", .help = "warn of what breaks under in-place restart"},
+};
+static const CliOption simulate_options[] = {
+    {.name = "exit", .arg = "NAME=CODE[@DURATION],...", .repeat = true,
+     .help = "container NAME's attempts end with these codes after these times (1s); CODE may be running"},
+    {.name = "until", .arg = "DURATION", .help = "virtual time to simulate"},
+    {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "json timeline", .def = "timeline",
+     .help = "json (a line an event, last the Pod) or timeline"},
+};
+static const CliOption explain_options[] = {
+    {.name = "exit", .arg = "NAME=CODE", .repeat = true, .help = "the exit to explain"},
+};
+static const CliOption image_import_options[] = {
+    {.name = "ref", .arg = "NAME", .help = "reference to give; needed for a plain root filesystem"},
+};
+static const CliOption image_ls_options[] = {
+    {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "json", .help = "print JSON"},
+    {.name = "quiet", .letter = 'q', .help = "only the ids"},
+};
+static const CliOption image_prune_options[] = {
+    {.name = "all", .letter = 'a', .help = "also tagged images that no Pod uses"},
+};
+static const CliOption json_options[] = {
+    {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "json", .help = "print JSON"},
+};
+
+const CliCommand cli_commands[] = {
+    {.name = "run", .run = cmd_run, .usage = "[OPTIONS] FILE...", .summary = "run a Pod on this machine, in the foreground",
+     .about = "FILE is a Kubernetes v1 Pod in YAML or JSON, with the ConfigMaps, Secrets and PersistentVolumeClaims it uses;\n"
+              "- is stdin, a directory means its *.yaml, *.yml and *.json. Ctrl-C deletes the Pod with its grace period, a\n"
+              "second Ctrl-C kills it.\n"
+              "Exit status: 0 Succeeded or --until met, 1 Failed, 2 bad usage or manifest, 3 the machine lacks something,\n"
+              "124 timed out, 130 interrupted.",
+     OPTIONS(run_options), .min_operands = 1, .max_operands = -1, .flags = CLI_FILES | CLI_NODE | CLI_GATES},
+    {.name = "validate", .run = cmd_validate, .usage = "[OPTIONS] FILE...",
+     .summary = "check manifests as kube-apiserver does, all errors at once", OPTIONS(validate_options), .min_operands = 1,
+     .max_operands = -1, .flags = CLI_FILES | CLI_GATES},
+    {.name = "simulate", .run = cmd_simulate, .usage = "[OPTIONS] FILE... --exit NAME=CODE[@DURATION]...",
+     .summary = "run the decisions on a virtual clock, without containers", OPTIONS(simulate_options), .min_operands = 1,
+     .max_operands = -1, .flags = CLI_FILES | CLI_GATES},
+    {.name = "explain", .run = cmd_explain, .usage = "FILE --exit NAME=CODE", .summary = "say which rule an exit matches, and what follows",
+     OPTIONS(explain_options), .min_operands = 1, .max_operands = -1, .flags = CLI_FILES | CLI_GATES},
+    {.name = "image", .run = cmd_image, .usage = "COMMAND", .summary = "images in this machine's store", .max_operands = -1},
+    {.name = "image import", .run = cmd_image, .usage = "[--ref=NAME] PATH...",
+     .summary = "add an OCI layout or archive, a docker archive, a root filesystem tar or directory",
+     OPTIONS(image_import_options), .min_operands = 1, .max_operands = -1, .flags = CLI_FILES | CLI_NODE},
+    {.name = "image pull", .run = cmd_image, .usage = "REFERENCE...", .summary = "fetch images through skopeo", .min_operands = 1,
+     .max_operands = -1, .flags = CLI_NODE},
+    {.name = "image ls", .run = cmd_image, .usage = "[OPTIONS]", .summary = "list images", OPTIONS(image_ls_options), .flags = CLI_NODE},
+    {.name = "image rm", .run = cmd_image, .usage = "REFERENCE...", .summary = "remove images or their names", .min_operands = 1,
+     .max_operands = -1, .flags = CLI_NODE},
+    {.name = "image prune", .run = cmd_image, .usage = "[--all]", .summary = "remove what no image names and nothing uses",
+     OPTIONS(image_prune_options), .flags = CLI_NODE},
+    {.name = "debug", .run = cmd_debug, .usage = "COMMAND", .summary = "replay and record one decision", .max_operands = -1},
+    {.name = "debug plan", .run = cmd_debug, .usage = "FACTS.json", .summary = "feed one turn of the core: facts in, actions and status out",
+     .min_operands = 1, .max_operands = 1, .flags = CLI_FILES},
+    {.name = "debug dump", .run = cmd_debug, .usage = "POD", .summary = "write the facts of a running Pod, as debug plan reads them",
+     .min_operands = 1, .max_operands = 1, .flags = CLI_NODE},
+    {.name = "doctor", .run = cmd_doctor, .usage = "[OPTIONS]", .summary = "say what this machine lacks, and how to get it",
+     OPTIONS(json_options), .flags = CLI_NODE},
+    {.name = "version", .run = cmd_version, .usage = "[OPTIONS]", .summary = "print the version", OPTIONS(json_options)},
+    {.name = "completion", .run = cmd_completion, .usage = "bash|zsh|fish", .summary = "print a shell's completion script",
+     .min_operands = 1, .max_operands = 1},
+    {.name = "help", .run = cmd_help, .usage = "[COMMAND]", .summary = "show help", .max_operands = 2},
+};
+const size_t n_cli_commands = ARRAY_LEN(cli_commands);
