@@ -40,6 +40,10 @@ struct Field {
 #define FIELD_ALWAYS 1u   /* written even when absent: "" / 0 / false / {} / null time, as Go without omitempty */
 #define FIELD_NO_ENCODE 2u /* read, never written (stringData) */
 #define FIELD_EMPTY_OBJ 4u /* F_OBJ: written as {} when NULL (state, lastState, resources) */
+#define FIELD_PTR 8u       /* a pointer in Go: a zero value differs from an absent one, and is written */
+#define FIELD_WIDE 16u     /* F_INT_LIST: int64 elements, not int32 */
+/* Without FIELD_PTR a zero value (0, "", false, empty list) equals an absent one and is not written, as Go's omitempty
+ * does; the decoder makes "" of such a string NULL, so a string that is not NULL is not empty. */
 
 typedef enum { DECODE_STRICT, DECODE_LENIENT } DecodeMode;
 
@@ -65,6 +69,7 @@ typedef struct {
 typedef struct {
     LIST_OF(Cause) errors;
     StrList warnings; /* whole lines */
+    size_t n_dropped; /* unknown fields that LENIENT decoding dropped */
 } Report;
 void report_add(Report *r, CauseKind kind, const char *path, const char *fmt, ...) PRINTF_LIKE(4, 5); /* fmt: message */
 void report_warn(Report *r, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -88,7 +93,9 @@ MUST_USE Err *api_decode_text(const TypeDesc *t, const char *text, size_t n, voi
 /* The pure half (types.c, value.c: no jansson): the decision core uses these. */
 MUST_USE void *api_copy(const TypeDesc *t, const void *obj);          /* deep copy on the heap; caller api_free()s */
 void api_copy_into(const TypeDesc *t, void *dst, const void *src);    /* dst is overwritten without being freed */
-bool api_equal(const TypeDesc *t, const void *a, const void *b);      /* deep; absent equals absent only */
+/* Deep, as kube-apiserver would compare what it stores: quantities by value, times by whole seconds, absent equals
+ * absent only (but see FIELD_PTR). */
+bool api_equal(const TypeDesc *t, const void *a, const void *b);
 void api_done(const TypeDesc *t, void *obj);                          /* frees the contents, zeroes *obj */
 void api_free(const TypeDesc *t, void *obj);                          /* api_done + free; NULL allowed */
 static inline UNUSED void pod_free(Pod *p) { api_free(&type_Pod, p); }
@@ -97,6 +104,8 @@ SCOPED_FN(pod_free, Pod *, NULL)
 /* Appends a zeroed element to any LIST_OF and returns it: Container *c = LIST_ADD(&spec->containers); */
 void *list_add(void *list, size_t elem_size);
 #define LIST_ADD(l) ((__typeof__((l)->v))list_add((l), sizeof *(l)->v))
-#define LIST_EACH(it, l) for (__typeof__((l)->v) it = (l)->v; it < (l)->v + (l)->n; it++)
+/* The list may be const; it must not change during the walk. */
+#define LIST_EACH(it, l)                                                                                               \
+    for (__typeof__(&(l)->v[0]) it = (l)->v, it##_end_ = it ? it + (l)->n : it; it < it##_end_; it++)
 
 #endif

@@ -1,0 +1,73 @@
+#include "api/facts.h"
+
+#include "api/codec.h"
+
+static void strs_done(StrList *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        free(l->v[i]);
+    free(l->v);
+    *l = (StrList){0};
+}
+
+static void sandbox_fact_done(SandboxFact *s)
+{
+    free(s->id);
+    strs_done(&s->ips);
+    *s = (SandboxFact){0};
+}
+
+/* Every owned string of a ContainerFact: one list for copy and free, so that the two cannot differ. */
+#define CONTAINER_FACT_STRINGS(X)                                                                                      \
+    X(id) X(name) X(sandbox_id) X(reason) X(message) X(image) X(image_id) X(log_path) X(spec_hash) X(stop_reason)
+
+void container_fact_done(ContainerFact *c)
+{
+#define FREE_IT(m) free(c->m);
+    CONTAINER_FACT_STRINGS(FREE_IT)
+#undef FREE_IT
+    *c = (ContainerFact){0};
+}
+
+void container_fact_copy(ContainerFact *dst, const ContainerFact *src)
+{
+    *dst = *src;
+#define COPY_IT(m) dst->m = mem_dup_str(src->m);
+    CONTAINER_FACT_STRINGS(COPY_IT)
+#undef COPY_IT
+}
+
+void pod_facts_done(PodFacts *f)
+{
+    LIST_EACH(s, &f->sandboxes)
+        sandbox_fact_done(s);
+    LIST_EACH(c, &f->containers)
+        container_fact_done(c);
+    free(f->sandboxes.v);
+    free(f->containers.v);
+    *f = (PodFacts){0};
+}
+
+void pod_facts_copy(PodFacts *dst, const PodFacts *src)
+{
+    *dst = (PodFacts){0};
+    LIST_EACH(s, &src->sandboxes) {
+        SandboxFact *d = LIST_ADD(&dst->sandboxes);
+        *d = *s;
+        d->id = mem_dup_str(s->id);
+        d->ips = (StrList){0};
+        LIST_EACH(ip, &s->ips)
+            *LIST_ADD(&d->ips) = mem_dup_str(*ip);
+    }
+    LIST_EACH(c, &src->containers)
+        container_fact_copy(LIST_ADD(&dst->containers), c);
+}
+
+const ContainerFact *pod_facts_newest(const PodFacts *f, const char *name)
+{
+    const ContainerFact *newest = NULL;
+    LIST_EACH(c, &f->containers)
+        if (str_eq(c->name, name) && (!newest || c->attempt > newest->attempt))
+            newest = c;
+    return newest;
+}
