@@ -106,6 +106,6 @@ void *list_add(void *list, size_t elem_size);
 #define LIST_ADD(l) ((__typeof__((l)->v))list_add((l), sizeof *(l)->v))
 /* The list may be const; it must not change during the walk. */
 #define LIST_EACH(it, l)                                                                                               \
-    for (__typeof__(&(l)->v[0]) it = (l)->v, it##_end_ = it ? it + (l)->n : it; it < it##_end_; it++)
+    for (__typeof__(*(l)->v) *it = (l)->v, *it##_end_ = it ? it + (l)->n : it; it < it##_end_; it++)
 
 #endif
