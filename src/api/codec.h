@@ -96,6 +96,8 @@ void api_copy_into(const TypeDesc *t, void *dst, const void *src);    /* dst is 
 /* Deep, as kube-apiserver would compare what it stores: quantities by value, times by whole seconds, absent equals
  * absent only (but see FIELD_PTR). */
 bool api_equal(const TypeDesc *t, const void *a, const void *b);
+/* Is the field absent, or as good as absent (FIELD_PTR)? */
+bool api_field_zero(const Field *f, const void *obj);
 void api_done(const TypeDesc *t, void *obj);                          /* frees the contents, zeroes *obj */
 void api_free(const TypeDesc *t, void *obj);                          /* api_done + free; NULL allowed */
 static inline UNUSED void pod_free(Pod *p) { api_free(&type_Pod, p); }

@@ -128,13 +128,11 @@ void *api_copy(const TypeDesc *t, const void *obj)
 
 /* --- compare ---------------------------------------------------------------------------------------------------- */
 
-static bool field_zero(const Field *f, const void *obj);
-
 /* Would be written as {}. */
 static bool object_zero(const TypeDesc *t, const void *obj)
 {
     for (size_t i = 0; i < t->n; i++)
-        if (!field_zero(&t->field[i], obj))
+        if (!api_field_zero(&t->field[i], obj))
             return false;
     return true;
 }
@@ -144,7 +142,7 @@ static bool quantity_zero(const char *q)
     return !q || quantity_cmp(q, "0") == 0;
 }
 
-static bool field_zero(const Field *f, const void *obj)
+bool api_field_zero(const Field *f, const void *obj)
 {
     bool ptr = f->flags & FIELD_PTR;
     switch (f->kind) {
@@ -291,7 +289,7 @@ bool api_equal(const TypeDesc *t, const void *a, const void *b)
         return a == b;
     for (size_t i = 0; i < t->n; i++) {
         const Field *f = &t->field[i];
-        bool no_a = field_zero(f, a), no_b = field_zero(f, b);
+        bool no_a = api_field_zero(f, a), no_b = api_field_zero(f, b);
         if (no_a != no_b || (!no_a && !values_equal(f, a, b)))
             return false;
     }
