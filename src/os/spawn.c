@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,9 +23,9 @@
 
 extern char **environ;
 
-static const char *const step_names[] = {"start", "setsid", "join namespace", "hide cgroup controllers", "arrange descriptors",
+static const char *const step_names[] = {"start", "setsid", "tie to parent", "join namespace", "hide cgroup controllers", "arrange descriptors",
                                          "change directory to", "exec"};
-enum { STEP_START, STEP_SESSION, STEP_NS, STEP_HIDE, STEP_FDS, STEP_CWD, STEP_EXEC };
+enum { STEP_START, STEP_SESSION, STEP_TIE, STEP_NS, STEP_HIDE, STEP_FDS, STEP_CWD, STEP_EXEC };
 
 typedef struct {
     const SpawnSpec *spec;
@@ -32,6 +33,7 @@ typedef struct {
     char *const *argv, *const *envp;
     SpawnFd fds[SPAWN_MAX_FDS + 3]; /* sorted by child number, 0..2 present (parent -1 = /dev/null) */
     size_t n_fds;
+    pid_t parent;
     int step, error; /* written by the child */
 } Job;
 
@@ -88,6 +90,9 @@ __attribute__((no_sanitize("address"))) static int child_main(void *arg)
     child_signals();
     j->step = STEP_SESSION;
     if (s->new_session ? setsid() < 0 : s->new_group && setpgid(0, 0) < 0)
+        goto fail;
+    j->step = STEP_TIE; /* a parent that was killed before this took effect shows as another parent */
+    if (s->die_with_parent && (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || (getppid() != j->parent && getppid() != 0)))
         goto fail;
     j->step = STEP_NS;
     for (size_t i = 0; i < s->n_ns_fds; i++)
@@ -182,7 +187,7 @@ Err *spawn(const SpawnSpec *spec, pid_t *ret_pid, int *ret_pidfd)
         e = spawn_find(spec->program ? spec->program : spec->argv[0], &path);
     if (e)
         return e;
-    Job job = {.spec = spec, .path = path, .step = STEP_START};
+    Job job = {.spec = spec, .path = path, .parent = getpid(), .step = STEP_START};
     memcpy(&job.argv, &spec->argv, sizeof job.argv); /* execve's missing const */
     if (spec->envp)
         memcpy(&job.envp, &spec->envp, sizeof job.envp);

@@ -25,6 +25,7 @@ typedef struct {
     const char *cwd;          /* NULL = ours */
     bool new_session;         /* setsid(); implies a process group of its own */
     bool new_group;           /* setpgid(0, 0) */
+    bool die_with_parent;     /* SIGKILL when the thread that spawned it ends (not inherited by its own children) */
     const int *ns_fds;        /* setns() to each, at most SPAWN_MAX_NS; entries < 0 are skipped. Done before the cwd */
     size_t n_ns_fds;
     unsigned new_ns;          /* CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWPID | CLONE_NEWNS for the child */

@@ -1,0 +1,53 @@
+/* shimwire.h - the protocol between the agent and a Pod's reprise-shim, as both sides see it. Pure: bytes in, messages out.
+ *
+ * A stream socket (<run_dir>/pods/<uid>/shim.sock, 0600) carries frames: 4 bytes length, big endian, then that many bytes
+ * of JSON. The client sends requests, the shim answers each once, in any order, and sends events at any time:
+ *   request  {"id": 7, "op": "start", ...}
+ *   reply    {"id": 7, "ok": {...}}  or  {"id": 7, "error": {"kind": N, "errno": N, "text": "...", "reason": "..."}}
+ *   event    {"event": "hello", "version": 1, "pid": N, "facts": {"sandboxes": {ID: {...}}, "containers": {ID: {...}}}}
+ *            {"event": "set", "what": "sandboxes" | "containers", "id": ID, "value": {...}}   replaces the object
+ *            {"event": "gone", "what": ..., "id": ID}
+ * hello comes first on every connection and is complete; from then on the events keep the receiver's copy equal.
+ *
+ * ops (all moments are ns since 1970; sizes are bytes):
+ *   sandbox_create {sandbox, attempt, hostname, new_ns: {net, ipc, uts, pid: bool}, sysctls: {K: V}, cgroup: {path,
+ *                   cpu_shares, cpu_quota_us, cpu_period_us, memory_limit_bytes, pids_limit}, meta: {...kept as it is}}
+ *                  -> {pid}; the sandbox is "creating" until
+ *   sandbox_ready  {sandbox, ips: [...]}
+ *   sandbox_stop   {sandbox}   kills its containers and its process; done when they are dead
+ *   sandbox_remove {sandbox}   removes its containers and every trace; the shim ends when nothing is left
+ *   prepare        {container, sandbox, lower: [dirs, lowest first]} -> {rootfs}
+ *   create         {container, config: {...config.json}, facts: {name, attempt, image, image_id, spec_hash, log_path},
+ *                   log: {max_bytes, max_files}, cgroup, pid_private, stop_signal, tty, stdin, message: {path, fallback}}
+ *   start          {container}
+ *   signal         {container, signal}     0 = its stop signal
+ *   kill           {containers: [...]}     SIGKILL to all, in one turn
+ *   remove         {container}             done when no process of it is left; files go later
+ *   exec           {container, argv: [...], timeout_ns, max_output} -> {exit_code, timed_out, output: base64}
+ *   shutdown       {}                      ends a shim that holds nothing; refused otherwise */
+#ifndef REPRISE_WIRE_SHIMWIRE_H
+#define REPRISE_WIRE_SHIMWIRE_H
+
+#include "base/str.h"
+#include "wire/json.h"
+
+#define SHIM_WIRE_VERSION 1
+#define SHIM_WIRE_MAX ((size_t)4u << 20) /* of one message; jansson's own bound in json_parse() is the same */
+
+/* Appends one frame to <out>. ERR_LIMIT when the message is too large. */
+MUST_USE Err *shim_frame_put(Str *out, const json_t *message);
+/* Takes the first frame out of the <n> bytes at <p>: *ret is a new reference and *ret_used the bytes it took; *ret is NULL
+ * when there is no whole frame yet. ERR_INVALID, ERR_LIMIT: the stream is broken beyond repair. */
+MUST_USE Err *shim_frame_get(const char *p, size_t n, json_t **ret, size_t *ret_used);
+
+/* Error <-> its JSON object. shim_error_read of anything else gives ERR_INVALID. */
+MUST_USE json_t *shim_error_json(const Err *e);
+MUST_USE Err *shim_error_read(const json_t *j);
+
+/* A JSON string of any bytes: what is not UTF-8, and NUL, becomes U+FFFD. New reference. */
+MUST_USE json_t *shim_text(const char *bytes, size_t n);
+/* RFC 4648 base64 with padding. Caller frees; decode returns false on anything else. */
+MUST_USE char *shim_base64(const void *bytes, size_t n);
+bool shim_base64_read(const char *text, Str *ret);
+
+#endif
