@@ -5,6 +5,7 @@
 /* Weak: the unit tests and the lints link this table without the commands; their rows then have no function. */
 #define COMMAND_FN(name) int name(int argc, char **argv) __attribute__((weak))
 COMMAND_FN(cmd_run);
+COMMAND_FN(cmd_delete);
 COMMAND_FN(cmd_validate);
 COMMAND_FN(cmd_simulate);
 COMMAND_FN(cmd_explain);
@@ -52,6 +53,16 @@ static const CliOption run_options[] = {
     {.name = "cni-conf-dir", .arg = "DIR", .def = "/etc/cni/net.d", .help = "CNI network configurations"},
     {.name = "cni-bin-dir", .arg = "DIR[:DIR]", .def = "/opt/cni/bin:/usr/lib/cni", .help = "CNI plugins"},
 };
+static const CliOption delete_options[] = {
+    {.name = "grace-period", .arg = "DURATION", .help = "time to stop in, instead of the Pod's own; 0 kills"},
+    {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "live lines json yaml",
+     .help = "how to show it: live (a terminal's default), lines, json or yaml"},
+    {.name = "no-logs", .help = "do not show the containers' output"},
+    {.name = "oci-runtime", .arg = "NAME", .values = "crun runc", .hint = true,
+     .help = "OCI runtime, by name or path (the first of crun and runc)"},
+    {.name = "cni-conf-dir", .arg = "DIR", .def = "/etc/cni/net.d", .help = "CNI network configurations"},
+    {.name = "cni-bin-dir", .arg = "DIR[:DIR]", .def = "/opt/cni/bin:/usr/lib/cni", .help = "CNI plugins"},
+};
 static const CliOption validate_options[] = {
     {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "json", .help = "print a metav1.Status with its causes"},
     {.name = "lint", .help = "warn of what breaks under in-place restart"},
@@ -88,6 +99,11 @@ const CliCommand cli_commands[] = {
               "Exit status: 0 Succeeded or --until met, 1 Failed, 2 bad usage or manifest, 3 the machine lacks something,\n"
               "124 timed out, 130 interrupted.",
      OPTIONS(run_options), .min_operands = 1, .max_operands = -1, .flags = CLI_FILES | CLI_NODE | CLI_GATES},
+    {.name = "delete", .run = cmd_delete, .usage = "[OPTIONS] [NAMESPACE/]POD...",
+     .summary = "delete Pods that were left running here",
+     .about = "For Pods that `reprise run --keep` left, or whose `reprise run` was killed. A Pod that a running `reprise run`\n"
+              "drives is deleted there, with Ctrl-C.",
+     OPTIONS(delete_options), .min_operands = 1, .max_operands = -1, .flags = CLI_NODE},
     {.name = "validate", .run = cmd_validate, .usage = "[OPTIONS] FILE...",
      .summary = "check manifests as kube-apiserver does, all errors at once", OPTIONS(validate_options), .min_operands = 1,
      .max_operands = -1, .flags = CLI_FILES | CLI_GATES},

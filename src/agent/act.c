@@ -1,0 +1,336 @@
+/* act.c - what each action of a plan does. An action that is under way shows in the facts or in the worker's flags, so a
+ * plan that asks for it again changes nothing. */
+#include "agent/worker.h"
+#include "node/resources.h"
+#include "os/fault.h"
+#include "os/fs.h"
+
+/* SIGKILL is sent again when a killed container is still there after this long (a process stuck in the kernel). */
+#define KILL_AGAIN_NS (2 * NS_PER_S)
+
+/* A request to the runtime about one thing of the Pod. */
+typedef struct {
+    Worker *w;
+    char *id;
+} Request;
+
+static Request *request_new(Worker *w, const char *id)
+{
+    Request *r = NEW(Request);
+    r->w = worker_ref(w);
+    r->id = mem_dup_str(id);
+    return r;
+}
+
+/* Ends a request: returns its worker if it still cares, and NULL (with everything released) if not. The caller of a
+ * non-NULL result calls request_free(). */
+static void request_free(Request *r)
+{
+    worker_unref(r->w);
+    free(r->id);
+    free(r);
+}
+
+static void setup_failed(SetupFact *s, const Err *e)
+{
+    free(s->message);
+    *s = (SetupFact){.failed = e != NULL, .message = e ? err_text(e) : NULL, .at_ns = worker_now()};
+}
+
+/* --- sandbox ----------------------------------------------------------------------------------------------------- */
+
+static void on_sandbox_run(void *arg, const char *id, Err *err)
+{
+    Request *r = arg;
+    Worker *w = r->w;
+    (void)id;
+    setup_failed(&w->sandbox, err);
+    if (err)
+        worker_event(w, true, "FailedCreatePodSandBox", NULL, "Failed to create pod sandbox: %s", w->sandbox.message);
+    err_free(err);
+    worker_dirty(w);
+    request_free(r);
+}
+
+/* hostPorts of regular containers and sidecars: those of plain init containers would clash with them (the kubelet's
+ * MakePortMappings reads spec.containers; sidecars since KEP-753). */
+static void add_port_mappings(const ContainerList *list, bool sidecars_only, SandboxConfig *sc)
+{
+    LIST_EACH(c, list) {
+        if (sidecars_only && !container_is_sidecar(c))
+            continue;
+        LIST_EACH(p, &c->ports) {
+            if (!p->host_port.set || p->host_port.v == 0)
+                continue;
+            static const char *const names[][2] = {{"TCP", "tcp"}, {"UDP", "udp"}, {"SCTP", "sctp"}};
+            const char *protocol = "tcp";
+            for (size_t i = 0; i < ARRAY_LEN(names); i++)
+                if (str_eq(p->protocol, names[i][0]))
+                    protocol = names[i][1];
+            PortMapping *m = LIST_ADD(&sc->port_mappings);
+            m->container_port = (int32_t)p->container_port.v;
+            m->host_port = (int32_t)p->host_port.v;
+            m->protocol = mem_dup_str(protocol);
+            m->host_ip = mem_dup_str(p->host_ip);
+        }
+    }
+}
+
+static void create_sandbox(Worker *w, uint32_t attempt)
+{
+    if (w->sandbox.in_flight)
+        return;
+    const Agent *a = w->agent;
+    const Pod *p = w->rec.pod;
+    const PodSpec *s = &p->spec;
+    SCOPED(mem_free) char *host = pod_hostname(p);
+    SCOPED(mem_free) char *logs =
+        mem_fmt("%s/%s_%s_%s", a->log_dir, p->metadata.namespace_, p->metadata.name, p->metadata.uid);
+    SandboxConfig sc = {
+        .name = p->metadata.name,
+        .namespace_ = p->metadata.namespace_,
+        .uid = p->metadata.uid,
+        .attempt = attempt,
+        .hostname = s->host_network.v ? "" : host,
+        .log_directory = logs,
+        .labels = p->metadata.labels,
+        .annotations = p->metadata.annotations,
+        .network = s->host_network.v ? NS_NODE : NS_POD,
+        .pid = s->host_pid.v ? NS_NODE : s->share_process_namespace.v ? NS_POD : NS_CONTAINER,
+        .ipc = s->host_ipc.v ? NS_NODE : NS_POD,
+        .qos_class = pod_qos_class(s),
+    };
+    if (s->security_context) {
+        sc.sysctls.n = s->security_context->sysctls.n;
+        sc.sysctls.v = s->security_context->sysctls.v;
+    }
+    if (!s->host_network.v) {
+        add_port_mappings(&s->containers, false, &sc);
+        add_port_mappings(&s->init_containers, true, &sc);
+    }
+    resources_pod(p, &sc);
+    w->sandbox.in_flight = true;
+    w->sandbox.at_ns = worker_now();
+    SCOPED(err_free) Err *dir = fs_mkdirs(logs, 0755);
+    Request *r = request_new(w, NULL);
+    Err *e = dir ? MOVE(dir, NULL) : a->cfg.rt->ops->sandbox_run(a->cfg.rt, &sc, on_sandbox_run, r);
+    if (e)
+        on_sandbox_run(r, NULL, e);
+    LIST_EACH(m, &sc.port_mappings) {
+        free(m->protocol);
+        free(m->host_ip);
+    }
+    free(sc.port_mappings.v);
+}
+
+static void on_sandbox_stopped(void *arg, Err *err)
+{
+    Request *r = arg;
+    Worker *w = r->w;
+    w->stopping_sandbox = false;
+    if (err) {
+        SCOPED(mem_free) char *text = err_text(err);
+        worker_event(w, true, "FailedKillPod", NULL, "error killing pod: %s", text);
+        err_free(err);
+        /* Planned again at the next fact or at the requeue: not at once, or a broken machine would spin. */
+        uv_update_time(w->agent->cfg.loop);
+    } else {
+        worker_dirty(w);
+    }
+    request_free(r);
+}
+
+static void end_sandbox(Worker *w, const char *id, bool remove)
+{
+    if (w->stopping_sandbox || !id)
+        return;
+    const Agent *a = w->agent;
+    w->stopping_sandbox = true;
+    fault_step(remove ? "sandbox.remove" : "sandbox.stop");
+    Request *r = request_new(w, id);
+    Err *e = remove ? a->cfg.rt->ops->sandbox_remove(a->cfg.rt, worker_uid(w), id, on_sandbox_stopped, r)
+                    : a->cfg.rt->ops->sandbox_stop(a->cfg.rt, worker_uid(w), id, on_sandbox_stopped, r);
+    if (e)
+        on_sandbox_stopped(r, e);
+}
+
+/* --- containers -------------------------------------------------------------------------------------------------- */
+
+static void on_killed(void *arg, Err *err)
+{
+    Request *r = arg;
+    Worker *w = r->w;
+    fault_step("restart.killed");
+    if (err && !w->closed) {
+        SCOPED(mem_free) char *text = err_text(err);
+        worker_event(w, true, "FailedKill", NULL, "%s", text);
+    }
+    err_free(err);
+    worker_dirty(w);
+    request_free(r);
+}
+
+/* All the kills of a plan go out as one message: the containers die in the same instant. */
+static void kill_now(Worker *w, const Plan *p)
+{
+    SCOPED(strvec_done) StrVec ids = {0};
+    int64_t now = worker_now();
+    LIST_EACH(a, &p->actions) {
+        if (a->kind != ACT_KILL || a->grace_ns > 0 || !a->id)
+            continue;
+        Instance *i = worker_instance(w, a->id);
+        if (i->kill_at_ns != NS_NONE && now - i->kill_at_ns < KILL_AGAIN_NS)
+            continue;
+        if (i->stop_since_ns == NS_NONE)
+            i->stop_since_ns = now;
+        if (!i->stop_reason)
+            i->stop_reason = mem_dup_str(a->reason);
+        i->kill_at_ns = now;
+        hook_cancel(MOVE(i->hook, NULL));
+        strvec_add(&ids, a->id);
+    }
+    if (!ids.n)
+        return;
+    Runtime *rt = w->agent->cfg.rt;
+    Request *r = request_new(w, NULL);
+    fault_step("restart.kill");
+    Err *e = rt->ops->containers_kill(rt, worker_uid(w), (const char *const *)ids.v, ids.n, on_killed, r);
+    if (e)
+        on_killed(r, e);
+}
+
+static void begin_stop(Worker *w, const Action *a)
+{
+    Instance *i = worker_instance(w, a->id);
+    if (i->stop_since_ns != NS_NONE)
+        return;
+    i->stop_since_ns = worker_now();
+    i->stop_grace_ns = a->grace_ns;
+    mem_set_str(&i->stop_reason, a->reason);
+    worker_dirty(w);
+}
+
+static void on_signalled(void *arg, Err *err)
+{
+    Request *r = arg;
+    err_free(err); /* already gone, or SIGKILL follows when the grace is over */
+    worker_dirty(r->w);
+    request_free(r);
+}
+
+static void send_stop_signal(Worker *w, const Action *a)
+{
+    Instance *i = worker_instance(w, a->id);
+    if (i->term_at_ns != NS_NONE)
+        return;
+    i->term_at_ns = worker_now();
+    Runtime *rt = w->agent->cfg.rt;
+    Request *r = request_new(w, a->id);
+    Err *e = rt->ops->container_signal(rt, worker_uid(w), a->id, 0, on_signalled, r);
+    if (e)
+        on_signalled(r, e);
+}
+
+static void on_removed(void *arg, Err *err)
+{
+    Request *r = arg;
+    Worker *w = r->w;
+    if (err) {
+        SCOPED(mem_free) char *text = err_text(err);
+        worker_event(w, true, "FailedRemove", NULL, "%s", text);
+        err_free(err);
+        if (!w->closed)
+            worker_instance(w, r->id)->removing = false;
+    }
+    fault_step("restart.removed");
+    worker_dirty(w);
+    request_free(r);
+}
+
+static void remove_container(Worker *w, const Action *a)
+{
+    Instance *i = worker_instance(w, a->id);
+    if (i->removing)
+        return;
+    i->removing = true;
+    fault_step("restart.remove");
+    Runtime *rt = w->agent->cfg.rt;
+    Request *r = request_new(w, a->id);
+    Err *e = rt->ops->container_remove(rt, worker_uid(w), a->id, on_removed, r);
+    if (e)
+        on_removed(r, e);
+}
+
+/* --- the Pod ----------------------------------------------------------------------------------------------------- */
+
+static void begin_end(Worker *w, const Action *a)
+{
+    PodRecord *r = &w->rec;
+    if (r->terminating && str_eq(r->terminating_reason, a->reason) && r->terminating_grace_ns <= a->grace_ns)
+        return;
+    if (!r->terminating)
+        r->terminating_since_ns = worker_now();
+    r->terminating = true;
+    r->terminating_grace_ns = a->grace_ns;
+    mem_set_str(&r->terminating_reason, str_or(a->reason, ""));
+    SCOPED(err_free) Err *e = pod_record_save(w->agent->root, r, true);
+    if (e) {
+        /* A death of the agent would forget this decision, but the same facts lead to it again. */
+        SCOPED(mem_free) char *text = err_text(e);
+        worker_event(w, true, "FailedStatusSave", NULL, "%s", text);
+    }
+    worker_dirty(w);
+}
+
+static const char *ready_sandbox(const PodFacts *facts)
+{
+    LIST_EACH(s, &facts->sandboxes)
+        if (s->state == SANDBOX_READY)
+            return s->id;
+    return NULL;
+}
+
+void worker_act(Worker *w, const Plan *p, const PodFacts *facts)
+{
+    kill_now(w, p);
+    LIST_EACH(a, &p->actions) {
+        const Container *c = a->container ? worker_container(w, a->container) : NULL;
+        switch (a->kind) {
+        case ACT_CREATE_SANDBOX:
+            create_sandbox(w, a->attempt);
+            break;
+        case ACT_START: {
+            const char *sandbox = ready_sandbox(facts);
+            if (c && sandbox)
+                start_container(w, c, sandbox, a->attempt);
+            break;
+        }
+        case ACT_KILL:
+            if (a->grace_ns > 0 && a->id)
+                begin_stop(w, a);
+            break;
+        case ACT_PRE_STOP:
+            if (c)
+                worker_pre_stop(w, c, a->id, a->grace_ns);
+            break;
+        case ACT_SIGNAL:
+            send_stop_signal(w, a);
+            break;
+        case ACT_REMOVE:
+            remove_container(w, a);
+            break;
+        case ACT_KILL_POD:
+            begin_end(w, a);
+            break;
+        case ACT_STOP_SANDBOX:
+            end_sandbox(w, a->id, false);
+            break;
+        case ACT_REMOVE_SANDBOX:
+            end_sandbox(w, a->id, true);
+            break;
+        case ACT_WAIT:
+        case ACT_N:
+            break;
+        }
+    }
+}

@@ -1,0 +1,350 @@
+#include "agent/agent.h"
+
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <sys/sysinfo.h>
+
+#include "agent/worker.h"
+#include "agent/facts_json.h"
+#include "os/fs.h"
+#include "wire/json.h"
+
+/* Turns one worker may take in one turn of the loop before the others' handlers run again. */
+#define TURN_BUDGET 8
+
+static void agent_turn(Agent *a)
+{
+    bool more = false;
+    for (size_t i = 0; i < a->workers.n; i++) {
+        Worker *w = a->workers.v[i];
+        for (int n = 0; w->dirty && !w->closed && n < TURN_BUDGET; n++)
+            worker_turn(w);
+        more = more || (w->dirty && !w->closed);
+    }
+    /* A plan that asked for another turn must get it even if nothing else happens. */
+    if (!more)
+        (void)uv_idle_stop(&a->again);
+}
+
+static void on_prepare(uv_prepare_t *h)
+{
+    agent_turn(h->data);
+}
+
+static void on_check(uv_check_t *h)
+{
+    agent_turn(h->data);
+}
+
+static void on_again(uv_idle_t *h)
+{
+    (void)h;
+}
+
+static void on_change(void *arg, const char *uid)
+{
+    Agent *a = arg;
+    for (size_t i = 0; i < a->workers.n; i++)
+        if (str_eq(worker_uid(a->workers.v[i]), uid))
+            worker_dirty(a->workers.v[i]);
+}
+
+/* status.hostIPs: the first global IPv4 and IPv6 addresses of this machine, loopback where there is none. */
+static void find_host_ips(StrList *out)
+{
+    struct ifaddrs *list = NULL;
+    char text[2][NI_MAXHOST] = {"", ""};
+    if (getifaddrs(&list) == 0)
+        for (struct ifaddrs *i = list; i; i = i->ifa_next) {
+            if (!i->ifa_addr || (i->ifa_flags & IFF_LOOPBACK) || !(i->ifa_flags & IFF_UP))
+                continue;
+            int family = i->ifa_addr->sa_family, v6 = family == AF_INET6;
+            /* Bridges of Pod networks are not the host's own address. */
+            if ((family != AF_INET && !v6) || text[v6][0] || str_starts(i->ifa_name, "cni") ||
+                str_starts(i->ifa_name, "reprise") || str_starts(i->ifa_name, "docker"))
+                continue;
+            socklen_t len = v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+            if (getnameinfo(i->ifa_addr, len, text[v6], sizeof text[v6], NULL, 0, NI_NUMERICHOST) != 0 ||
+                strchr(text[v6], '%'))
+                text[v6][0] = '\0'; /* link-local: no use to anybody else */
+        }
+    freeifaddrs(list);
+    for (int i = 0; i < 2; i++)
+        if (text[i][0])
+            *LIST_ADD(out) = mem_dup_str(text[i]);
+    if (!out->n)
+        *LIST_ADD(out) = mem_dup_str("127.0.0.1");
+}
+
+Err *agent_open(const AgentConfig *c, Agent **ret)
+{
+    SCOPED(mem_free) char *pods = mem_fmt("%s/pods", c->root);
+    Err *e = fs_mkdirs(pods, 0755);
+    if (e)
+        return e;
+    Agent *a = NEW(Agent);
+    a->cfg = *c;
+    a->root = mem_dup_str(c->root);
+    a->log_dir = mem_dup_str(c->log_dir);
+    a->node_name = mem_dup_str(c->node_name);
+    struct sysinfo info;
+    if (sysinfo(&info) == 0)
+        a->node_memory_bytes = (int64_t)info.totalram * (int64_t)info.mem_unit;
+    find_host_ips(&a->host_ips);
+    (void)uv_prepare_init(c->loop, &a->prepare);
+    (void)uv_check_init(c->loop, &a->check);
+    (void)uv_idle_init(c->loop, &a->again);
+    a->prepare.data = a->check.data = a->again.data = a;
+    a->open_handles = 3;
+    (void)uv_prepare_start(&a->prepare, on_prepare);
+    (void)uv_check_start(&a->check, on_check);
+    /* The agent alone does not keep the loop alive: Pods and requests do. */
+    uv_unref((uv_handle_t *)&a->prepare);
+    uv_unref((uv_handle_t *)&a->check);
+    c->rt->on_change = on_change;
+    c->rt->on_change_arg = a;
+    *ret = a;
+    return NULL;
+}
+
+static void on_agent_handle_closed(uv_handle_t *h)
+{
+    Agent *a = h->data;
+    if (--a->open_handles > 0)
+        return;
+    LIST_EACH(ip, &a->host_ips)
+        free(*ip);
+    free(a->host_ips.v);
+    free(a->workers.v);
+    free(a->root);
+    free(a->log_dir);
+    free(a->node_name);
+    free(a);
+}
+
+void agent_close(Agent *a)
+{
+    a->closed = true;
+    a->cfg.rt->on_change = NULL;
+    for (size_t i = 0; i < a->workers.n; i++)
+        worker_close(a->workers.v[i]);
+    a->workers.n = 0;
+    uv_close((uv_handle_t *)&a->prepare, on_agent_handle_closed);
+    uv_close((uv_handle_t *)&a->check, on_agent_handle_closed);
+    uv_close((uv_handle_t *)&a->again, on_agent_handle_closed);
+}
+
+void worker_dirty(Worker *w)
+{
+    if (w->closed)
+        return;
+    w->dirty = true;
+    (void)uv_idle_start(&w->agent->again, on_again);
+}
+
+/* The documents a Pod came with, as text for its record. */
+static Raw objects_text(const Objects *o)
+{
+    SCOPED(json_unref) json_t *list = json_array();
+    LIST_EACH(c, &o->config_maps)
+        json_array_append_new(list, api_encode(&type_ConfigMap, *c));
+    LIST_EACH(s, &o->secrets)
+        json_array_append_new(list, api_encode(&type_Secret, *s));
+    LIST_EACH(p, &o->pvcs)
+        json_array_append_new(list, api_encode(&type_PersistentVolumeClaim, *p));
+    return json_text(list, false);
+}
+
+static void add_worker(Agent *a, PodRecord *rec, const Objects *objects, int lock_fd, const char *type)
+{
+    Worker *w = worker_new(a, rec, objects, lock_fd);
+    *LIST_ADD(&a->workers) = w;
+    if (a->cfg.listener.pod)
+        a->cfg.listener.pod(a->cfg.listener.arg, type, w->rec.pod, worker_now());
+    worker_setup_volumes(w);
+    worker_dirty(w);
+}
+
+/* Adopted Pods go on with the objects of their record, unless the caller brought newer ones. */
+static Err *add_recorded(Agent *a, PodRecord *rec, const Objects *objects, int lock_fd)
+{
+    Objects own = {0};
+    if (!objects && rec->objects) {
+        SCOPED(doc_reports_done) DocReports reports = {0};
+        SCOPED(mem_free) char *list = mem_fmt("{\"apiVersion\":\"v1\",\"kind\":\"List\",\"items\":%s}", rec->objects);
+        Err *e = objects_parse("record", list, strlen(list), &a->cfg.gates, &own, &reports);
+        if (e) {
+            fd_close(lock_fd);
+            return err_wrap(e, "read the objects of pod %s", rec->pod->metadata.name);
+        }
+    }
+    add_worker(a, rec, objects, lock_fd, "ADDED");
+    Worker *w = a->workers.v[a->workers.n - 1];
+    w->own_objects = own;
+    if (!w->objects)
+        w->objects = &w->own_objects;
+    return NULL;
+}
+
+static bool pod_is_terminal(const Pod *p)
+{
+    return str_eq(p->status.phase, "Succeeded") || str_eq(p->status.phase, "Failed");
+}
+
+static Err *forget_pod(const Agent *a, const Pod *p)
+{
+    Err *e = volumes_teardown(a->root, p->metadata.uid);
+    if (e)
+        return e;
+    SCOPED(mem_free) char *dir = mem_fmt("%s/pods/%s", a->root, p->metadata.uid);
+    SCOPED(mem_free) char *logs =
+        mem_fmt("%s/%s_%s_%s", a->log_dir, p->metadata.namespace_, p->metadata.name, p->metadata.uid);
+    e = fs_remove_tree(logs);
+    Err *e2 = fs_remove_tree(dir);
+    if (e)
+        err_free(e2);
+    return e ? e : e2;
+}
+
+/* A Pod of that name that is recorded already. *ret_done: nothing is left to do for the new one. */
+static Err *meet_recorded(Agent *a, const char *uid, const Pod *pod, const Objects *objects, bool *ret_adopted)
+{
+    *ret_adopted = false;
+    SCOPED(fd_close) int lock = -EBADF;
+    Err *e = pod_record_lock(a->root, uid, &lock);
+    if (e)
+        return err_wrap(e, "pods \"%s\" already exists", pod->metadata.name);
+    SCOPED(pod_record_done) PodRecord rec = {0};
+    e = pod_record_load(a->root, uid, &rec);
+    if (e)
+        return e;
+    if (pod_is_terminal(rec.pod))
+        return forget_pod(a, rec.pod);
+    /* nodeName is ours, not the manifest's. */
+    Pod *asked = api_copy(&type_Pod, pod);
+    mem_set_str(&asked->spec.node_name, rec.pod->spec.node_name);
+    bool same = api_equal(&type_PodSpec, &asked->spec, &rec.pod->spec);
+    pod_free(asked);
+    if (!same)
+        return err_new(ERR_EXISTS, 0,
+                       "pods \"%s\" already exists, with another spec; delete it first: reprise delete %s/%s",
+                       pod->metadata.name, pod->metadata.namespace_, pod->metadata.name);
+    *ret_adopted = true;
+    return add_recorded(a, &rec, objects, MOVE(lock, -EBADF));
+}
+
+static void fill_server_fields(const Agent *a, Pod *pod)
+{
+    char *uid = os_uuid();
+    free(pod->metadata.uid);
+    pod->metadata.uid = uid;
+    pod->metadata.creation_timestamp = (OptTime){true, worker_now()};
+    if (!pod->metadata.name && pod->metadata.generate_name) {
+        /* apiserver's names.SimpleNameGenerator: five characters after at most 58. */
+        char suffix[7];
+        os_random_hex(suffix, 3);
+        pod->metadata.name = mem_fmt("%.58s%.5s", pod->metadata.generate_name, suffix);
+    }
+    mem_set_str(&pod->spec.node_name, a->node_name);
+}
+
+Err *agent_pod_add(Agent *a, Pod *pod, const Objects *objects, bool *ret_adopted)
+{
+    SCOPED(pod_free) Pod *mine = pod;
+    *ret_adopted = false;
+    if (mine->metadata.name) {
+        SCOPED(mem_free) char *uid = pod_record_find(a->root, mine->metadata.namespace_, mine->metadata.name);
+        if (uid) {
+            Err *e = meet_recorded(a, uid, mine, objects, ret_adopted);
+            if (e || *ret_adopted)
+                return e;
+        }
+    }
+    fill_server_fields(a, mine);
+    SCOPED(mem_free) char *dir = mem_fmt("%s/pods/%s", a->root, mine->metadata.uid);
+    Err *e = fs_mkdirs(dir, 0755);
+    if (e)
+        return e;
+    SCOPED(fd_close) int lock = -EBADF;
+    e = pod_record_lock(a->root, mine->metadata.uid, &lock);
+    if (e)
+        return e;
+    SCOPED(pod_record_done) PodRecord rec = {.objects = objects_text(objects), .pod = MOVE(mine, NULL)};
+    /* Before anything exists on the machine there is a record of it: a crash can leave nothing that nobody knows of. */
+    e = pod_record_save(a->root, &rec, true);
+    if (e) {
+        err_free(fs_remove_tree(dir));
+        return e;
+    }
+    add_worker(a, &rec, objects, MOVE(lock, -EBADF), "ADDED");
+    return NULL;
+}
+
+Err *agent_pod_adopt(Agent *a, const char *namespace_, const char *name, const Objects *objects)
+{
+    SCOPED(mem_free) char *uid = pod_record_find(a->root, namespace_, name);
+    if (!uid)
+        return err_new(ERR_NOT_FOUND, 0, "pods \"%s\" not found", name);
+    SCOPED(fd_close) int lock = -EBADF;
+    Err *e = pod_record_lock(a->root, uid, &lock);
+    if (e)
+        return err_wrap(e, "pod %s/%s", namespace_, name);
+    SCOPED(pod_record_done) PodRecord rec = {0};
+    e = pod_record_load(a->root, uid, &rec);
+    return e ? e : add_recorded(a, &rec, objects, MOVE(lock, -EBADF));
+}
+
+void agent_delete_all(Agent *a, int64_t grace_s)
+{
+    for (size_t i = 0; i < a->workers.n; i++) {
+        Worker *w = a->workers.v[i];
+        ObjectMeta *m = &w->rec.pod->metadata;
+        int64_t own = w->rec.pod->spec.termination_grace_period_seconds.v;
+        int64_t grace = grace_s < 0 ? own : grace_s;
+        if (m->deletion_timestamp.set && m->deletion_grace_period_seconds.v <= grace)
+            continue;
+        /* The moment at which the grace is over, as the API server writes it. */
+        m->deletion_timestamp = (OptTime){true, worker_now() + grace * NS_PER_S};
+        m->deletion_grace_period_seconds = (OptInt){true, grace};
+        err_free(pod_record_save(a->root, &w->rec, true)); /* not saved: deleted all the same while we live */
+        if (a->cfg.listener.pod)
+            a->cfg.listener.pod(a->cfg.listener.arg, "MODIFIED", w->rec.pod, worker_now());
+        worker_dirty(w);
+    }
+}
+
+size_t agent_pod_count(const Agent *a)
+{
+    return a->workers.n;
+}
+
+const Pod *agent_pod_at(const Agent *a, size_t i)
+{
+    return a->workers.v[i]->rec.pod;
+}
+
+int64_t agent_pod_restarts(const Agent *a, size_t i)
+{
+    return a->workers.v[i]->rec.restarts;
+}
+
+json_t *agent_pod_facts(const Agent *a, size_t i)
+{
+    PodFacts facts;
+    PlanInput in;
+    worker_input(a->workers.v[i], &facts, &in);
+    json_t *j = facts_to_json(&in);
+    plan_input_done(&in);
+    pod_facts_done(&facts);
+    return j;
+}
+
+Err *agent_pod_forget(Agent *a, size_t i)
+{
+    Worker *w = a->workers.v[i];
+    if (a->cfg.listener.pod)
+        a->cfg.listener.pod(a->cfg.listener.arg, "DELETED", w->rec.pod, worker_now());
+    w->dirty = false;
+    return forget_pod(a, w->rec.pod);
+}

@@ -1,0 +1,335 @@
+#include "agent/worker.h"
+
+#include <stdarg.h>
+
+#include "agent/facts_json.h"
+#include "os/fault.h"
+#include "os/fs.h"
+
+/* While an intent cannot be made durable (a full disk), nothing is killed; it is tried again this often. */
+#define SAVE_RETRY_NS NS_PER_S
+/* nestedpendingoperations: 500 ms, doubled up to 2 min 2 s; a quiet machine hides that behind one fixed step. */
+#define VOLUME_RETRY_MS 2000
+
+int64_t worker_now(void)
+{
+    return os_now_ns();
+}
+
+const char *worker_uid(const Worker *w)
+{
+    return w->rec.pod->metadata.uid;
+}
+
+const Container *worker_container(const Worker *w, const char *name)
+{
+    const PodSpec *s = &w->rec.pod->spec;
+    const ContainerList *lists[] = {&s->init_containers, &s->containers, &s->ephemeral_containers};
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+        LIST_EACH(c, lists[i])
+            if (str_eq(c->name, name))
+                return c;
+    return NULL;
+}
+
+const char *worker_probe_host(const Worker *w)
+{
+    const PodStatus *s = &w->rec.pod->status;
+    if (w->rec.pod->spec.host_network.v)
+        return "127.0.0.1";
+    return str_or(s->pod_ip, "127.0.0.1");
+}
+
+VolumesContext worker_volumes(const Worker *w)
+{
+    static const Objects none;
+    return (VolumesContext){
+        .root = w->agent->root,
+        .pod = w->rec.pod,
+        .objects = w->objects ? w->objects : &none,
+        .host_ips = (const char *const *)w->agent->host_ips.v,
+        .n_host_ips = w->agent->host_ips.n,
+    };
+}
+
+void worker_event(Worker *w, bool warning, const char *reason, const char *container, const char *fmt, ...)
+{
+    const AgentListener *l = &w->agent->cfg.listener;
+    if (w->closed || !l->event)
+        return;
+    SCOPED(str_done) Str s = {0};
+    va_list ap;
+    va_start(ap, fmt);
+    str_vfmt(&s, fmt, ap);
+    va_end(ap);
+    l->event(l->arg, w->rec.pod, warning, reason, str_or(s.p, ""), container);
+}
+
+Instance *worker_instance(Worker *w, const char *id)
+{
+    LIST_EACH(i, &w->instances)
+        if (strcmp(i->id, id) == 0)
+            return i;
+    Instance *i = LIST_ADD(&w->instances);
+    i->id = mem_dup_str(id);
+    i->stop_since_ns = i->term_at_ns = i->kill_at_ns = NS_NONE;
+    return i;
+}
+
+static void instance_done(Instance *i)
+{
+    hook_cancel(i->hook);
+    free(i->id);
+    free(i->stop_reason);
+}
+
+/* Instances that the runtime no longer has are forgotten. */
+static void sweep_instances(Worker *w, const PodFacts *facts)
+{
+    size_t kept = 0;
+    for (size_t n = 0; n < w->instances.n; n++) {
+        Instance *i = &w->instances.v[n];
+        bool alive = false;
+        LIST_EACH(c, &facts->containers)
+            alive = alive || strcmp(c->id, i->id) == 0;
+        if (alive)
+            w->instances.v[kept++] = *i;
+        else
+            instance_done(i);
+    }
+    w->instances.n = kept;
+}
+
+static void overlay_instances(const Worker *w, PodFacts *facts)
+{
+    LIST_EACH(c, &facts->containers) {
+        c->stop_since_ns = c->term_at_ns = c->kill_at_ns = NS_NONE;
+        /* Started by an earlier agent: its hook ran then, and the kubelet does not run it twice either. */
+        c->post_start = c->state == RUN_RUNNING ? HOOK_DONE : HOOK_NONE;
+        LIST_EACH(i, &w->instances) {
+            if (strcmp(c->id, i->id) != 0)
+                continue;
+            c->post_start = i->post_start;
+            c->pre_stop = i->pre_stop;
+            c->stop_since_ns = i->stop_since_ns;
+            c->stop_grace_ns = i->stop_grace_ns;
+            c->term_at_ns = i->term_at_ns;
+            c->kill_at_ns = i->kill_at_ns;
+            c->stop_reason = mem_dup_str(i->stop_reason);
+        }
+    }
+}
+
+void worker_input(Worker *w, PodFacts *facts, PlanInput *in)
+{
+    const Agent *a = w->agent;
+    *facts = (PodFacts){0};
+    a->cfg.rt->ops->pod_facts(a->cfg.rt, worker_uid(w), facts);
+    sweep_instances(w, facts);
+    overlay_instances(w, facts);
+    *in = (PlanInput){
+        .now_ns = worker_now(),
+        .gates = a->cfg.gates,
+        .config = a->cfg.plan,
+        .pod = w->rec.pod,
+        .runtime = facts,
+        .sandbox = w->sandbox,
+        .volumes = w->volumes,
+        .terminating = w->rec.terminating,
+        .terminating_since_ns = w->rec.terminating_since_ns,
+        .terminating_grace_ns = w->rec.terminating_grace_ns,
+        .terminating_reason = mem_dup_str(w->rec.terminating_reason),
+    };
+    in->sandbox.message = mem_dup_str(w->sandbox.message);
+    in->volumes.message = mem_dup_str(w->volumes.message);
+    backoff_copy(&in->backoff, &w->rec.backoff);
+    LIST_EACH(s, &w->starts) {
+        StartFact *f = LIST_ADD(&in->starts);
+        *f = *s;
+        f->container = mem_dup_str(s->container);
+        f->reason = mem_dup_str(s->reason);
+        f->message = mem_dup_str(s->message);
+    }
+    LIST_EACH(ip, &a->host_ips)
+        *LIST_ADD(&in->host_ips) = mem_dup_str(*ip);
+    probes_facts(w, in);
+}
+
+static bool backoff_equal(const BackoffTable *a, const BackoffTable *b)
+{
+    if (a->n != b->n)
+        return false;
+    for (size_t i = 0; i < a->n; i++)
+        if (!str_eq(a->v[i].key, b->v[i].key) || a->v[i].delay_ns != b->v[i].delay_ns ||
+            a->v[i].last_update_ns != b->v[i].last_update_ns)
+            return false;
+    return true;
+}
+
+static bool restarting(const PodStatus *s)
+{
+    const PodCondition *c = plan_condition(s, "AllContainersRestarting");
+    return c && str_eq(c->status, "True");
+}
+
+/* Stores what the plan says is true now. Returns whether the actions may be carried out. */
+static bool store_status(Worker *w, Plan *p)
+{
+    bool changed = !api_equal(&type_PodStatus, &w->rec.pod->status, &p->status);
+    bool moved = !backoff_equal(&w->rec.backoff, &p->backoff);
+    if (!changed && !moved && !p->persist_first)
+        return true;
+    bool was = restarting(&w->rec.pod->status), is = restarting(&p->status);
+    if (changed) {
+        api_done(&type_PodStatus, &w->rec.pod->status);
+        w->rec.pod->status = p->status;
+        p->status = (PodStatus){0};
+    }
+    if (moved) {
+        backoff_done(&w->rec.backoff);
+        w->rec.backoff = MOVE(p->backoff, (BackoffTable){0});
+    }
+    if (was && !is && !w->rec.terminating)
+        w->rec.restarts++;
+    fault_step(is ? "restart.intent" : "status.store");
+    /* An intent that is stored already is not written again while it is being carried out. */
+    bool durable = p->persist_first && (changed || !w->saved_durably);
+    SCOPED(err_free) Err *e = changed || moved || durable ? pod_record_save(w->agent->root, &w->rec, durable) : NULL;
+    if (e) {
+        SCOPED(mem_free) char *text = err_text(e);
+        worker_event(w, true, "FailedStatusSave", NULL, "%s", text);
+        w->saved_durably = false;
+    } else if (durable) {
+        w->saved_durably = true;
+        fault_step("restart.durable");
+    }
+    if (changed && w->agent->cfg.listener.pod)
+        w->agent->cfg.listener.pod(w->agent->cfg.listener.arg, "MODIFIED", w->rec.pod, worker_now());
+    return !e || !p->persist_first;
+}
+
+static void on_requeue(uv_timer_t *t)
+{
+    worker_dirty(t->data);
+}
+
+static void arm_requeue(Worker *w, int64_t at_ns)
+{
+    if (at_ns == NS_NONE) {
+        (void)uv_timer_stop(&w->requeue);
+        return;
+    }
+    int64_t wait = at_ns - worker_now();
+    uint64_t ms = wait <= 0 ? 0 : (uint64_t)((wait + NS_PER_MS - 1) / NS_PER_MS);
+    uv_update_time(w->agent->cfg.loop);
+    (void)uv_timer_start(&w->requeue, on_requeue, ms, 0);
+}
+
+void worker_turn(Worker *w)
+{
+    w->dirty = false;
+    PodFacts facts;
+    PlanInput in;
+    worker_input(w, &facts, &in);
+    SCOPED(plan_done) Plan p = {0};
+    plan_pod(&in, &p);
+    plan_input_done(&in);
+    LIST_EACH(e, &p.events)
+        worker_event(w, e->warning, e->reason, e->container, "%s", e->message);
+    bool act = store_status(w, &p);
+    if (act)
+        worker_act(w, &p, &facts);
+    probes_sync(w, &facts);
+    arm_requeue(w, act ? p.requeue_ns : worker_now() + SAVE_RETRY_NS);
+    pod_facts_done(&facts);
+    if (p.finished && act && !w->done_told) {
+        w->done_told = true;
+        if (w->agent->cfg.listener.done)
+            w->agent->cfg.listener.done(w->agent->cfg.listener.arg, w->rec.pod);
+    }
+}
+
+static void on_volume_retry(uv_timer_t *t)
+{
+    worker_setup_volumes(t->data);
+}
+
+void worker_setup_volumes(Worker *w)
+{
+    VolumesContext ctx = worker_volumes(w);
+    SCOPED(err_free) Err *e = volumes_setup(&ctx);
+    free(w->volumes.message);
+    w->volumes = (SetupFact){.failed = e != NULL, .message = e ? err_text(e) : NULL, .at_ns = worker_now()};
+    if (e) {
+        worker_event(w, true, "FailedMount", NULL, "%s", w->volumes.message);
+        (void)uv_timer_start(&w->volume_timer, on_volume_retry, VOLUME_RETRY_MS, 0);
+    }
+    worker_dirty(w);
+}
+
+Worker *worker_new(Agent *a, PodRecord *rec, const Objects *objects, int lock_fd)
+{
+    Worker *w = NEW(Worker);
+    w->agent = a;
+    w->rec = MOVE(*rec, (PodRecord){0});
+    w->objects = objects;
+    w->lock_fd = lock_fd;
+    w->refs = 1;
+    uv_timer_t *timers[] = {&w->requeue, &w->probe_timer, &w->volume_timer};
+    for (size_t i = 0; i < ARRAY_LEN(timers); i++) {
+        (void)uv_timer_init(a->cfg.loop, timers[i]);
+        timers[i]->data = w;
+        w->open_handles++;
+    }
+    probes_init(w);
+    return w;
+}
+
+Worker *worker_ref(Worker *w)
+{
+    w->refs++;
+    return w;
+}
+
+void worker_unref(Worker *w)
+{
+    if (--w->refs > 0)
+        return;
+    LIST_EACH(i, &w->instances)
+        instance_done(i);
+    free(w->instances.v);
+    LIST_EACH(s, &w->starts) {
+        free(s->container);
+        free(s->reason);
+        free(s->message);
+    }
+    free(w->starts.v);
+    probes_done(w);
+    free(w->sandbox.message);
+    free(w->volumes.message);
+    free(w->files_for);
+    objects_done(&w->own_objects);
+    pod_record_done(&w->rec);
+    fd_close(w->lock_fd);
+    free(w);
+}
+
+static void on_worker_handle_closed(uv_handle_t *h)
+{
+    Worker *w = h->data;
+    if (--w->open_handles == 0)
+        worker_unref(w);
+}
+
+void worker_close(Worker *w)
+{
+    w->closed = true;
+    LIST_EACH(i, &w->instances) {
+        hook_cancel(i->hook);
+        i->hook = NULL;
+    }
+    probes_done(w);
+    uv_close((uv_handle_t *)&w->requeue, on_worker_handle_closed);
+    uv_close((uv_handle_t *)&w->probe_timer, on_worker_handle_closed);
+    uv_close((uv_handle_t *)&w->volume_timer, on_worker_handle_closed);
+}

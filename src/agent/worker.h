@@ -1,0 +1,117 @@
+/* worker.h - one Pod's share of the agent; private to src/agent.
+ *
+ *   worker.c   facts in, plan, status out, actions handed to:
+ *   act.c      what each action does
+ *   start.c    the steps of one container's start: image, environment, mounts, create, start, postStart
+ *   hooks.c    postStart and preStop
+ *   probes.c   when the core's probe machines say so, the probe itself */
+#ifndef REPRISE_AGENT_WORKER_H
+#define REPRISE_AGENT_WORKER_H
+
+#include "agent/agent.h"
+#include "agent/record.h"
+#include "node/podfiles.h"
+#include "node/prober.h"
+#include "node/volumes.h"
+#include "plan/probe.h"
+
+typedef struct Worker Worker;
+typedef struct HookRun HookRun;
+
+/* What the agent itself knows of one container instance, laid over the runtime's facts. */
+typedef struct {
+    char *id;
+    HookState post_start, pre_stop;
+    int64_t stop_since_ns, stop_grace_ns, term_at_ns, kill_at_ns;
+    char *stop_reason;
+    bool removing;
+    HookRun *hook; /* under way; owned */
+} Instance;
+
+typedef struct ProbeRun ProbeRun;
+typedef struct {
+    const Container *container; /* the Pod's */
+    const Probe *spec;
+    ProbeWorker machine;
+    ProbeRun *run; /* under way; owned */
+} ProbeSlot;
+
+struct Worker {
+    Agent *agent;
+    PodRecord rec;          /* rec.pod is the Pod with its last status */
+    Objects own_objects;    /* of an adopted Pod: decoded from its record */
+    const Objects *objects; /* what volumes and env read */
+    int lock_fd;
+    unsigned refs;          /* the agent's, and one for each request under way */
+    bool closed;            /* the agent let go: callbacks only drop their reference */
+    bool dirty, saved_durably, done_told;
+    LIST_OF(Instance) instances;
+    LIST_OF(StartFact) starts;
+    SetupFact sandbox, volumes;
+    bool stopping_sandbox;
+    char *files_for;        /* sandbox id for which /etc/hosts and kin were written */
+    LIST_OF(ProbeSlot) probes;
+    uv_timer_t requeue, probe_timer, volume_timer;
+    unsigned open_handles;
+};
+
+struct Agent {
+    AgentConfig cfg;
+    char *root, *log_dir, *node_name; /* owned copies of the configuration's */
+    StrList host_ips;
+    int64_t node_memory_bytes;
+    LIST_OF(Worker *) workers;
+    uv_prepare_t prepare;
+    uv_check_t check;
+    uv_idle_t again; /* active while something is dirty: the loop must not sleep then */
+    unsigned open_handles;
+    bool closed;
+};
+
+/* worker.c */
+Worker *worker_new(Agent *a, PodRecord *rec /* taken */, const Objects *objects, int lock_fd /* taken */);
+void worker_close(Worker *w); /* stops timers, probes and hooks, drops the agent's reference */
+Worker *worker_ref(Worker *w);
+void worker_unref(Worker *w);
+void worker_turn(Worker *w);
+void worker_dirty(Worker *w);
+/* Everything plan_pod() wants to know; <facts> must outlive *in. Caller plan_input_done()s and pod_facts_done()s. */
+void worker_input(Worker *w, PodFacts *facts, PlanInput *in);
+Instance *worker_instance(Worker *w, const char *id); /* found or made */
+const Container *worker_container(const Worker *w, const char *name);
+/* "Normal"/"Warning" event to the listener. */
+void worker_event(Worker *w, bool warning, const char *reason, const char *container, const char *fmt, ...)
+    PRINTF_LIKE(5, 6);
+const char *worker_uid(const Worker *w);
+/* Address that hooks and probes talk to when the action names no host. */
+const char *worker_probe_host(const Worker *w);
+VolumesContext worker_volumes(const Worker *w);
+int64_t worker_now(void);
+/* Timer callbacks and the worker's setup of its volumes; retried with back-off when it fails. */
+void worker_setup_volumes(Worker *w);
+
+/* act.c: <facts> are those the plan was made from. */
+void worker_act(Worker *w, const Plan *p, const PodFacts *facts);
+
+/* start.c */
+void start_container(Worker *w, const Container *c, const char *sandbox_id, uint32_t attempt);
+StartFact *worker_start_fact(Worker *w, const char *container); /* NULL if none */
+void worker_start_fact_set(Worker *w, const char *container, StartState state, const char *reason, const char *message);
+void worker_start_fact_clear(Worker *w, const char *container);
+
+/* hooks.c */
+typedef void HookDone(Worker *w, const char *id, bool ok, const char *output);
+/* Runs <h> for instance <id>; <done> is called once from the loop, unless the run is cancelled. */
+void hook_run(Worker *w, const Container *c, const char *id, const LifecycleHandler *h, int64_t timeout_ns,
+              HookDone *done);
+void hook_cancel(HookRun *h);
+void worker_post_start(Worker *w, const Container *c, const char *id);
+void worker_pre_stop(Worker *w, const Container *c, const char *id, int64_t timeout_ns);
+
+/* probes.c */
+void probes_init(Worker *w);
+void probes_sync(Worker *w, const PodFacts *facts); /* runs what is due, arms the timer for the next */
+void probes_facts(Worker *w, PlanInput *in);
+void probes_done(Worker *w);
+
+#endif
