@@ -7,7 +7,7 @@
 
 /* Nesting is checked before parsing: jansson's own limit (2048) is fixed when it is built. Quoted text does not count;
  * a text that is not JSON may count wrongly, and then fails in the parser. */
-static bool too_deep(const char *text, size_t n)
+bool json_too_deep(const char *text, size_t n)
 {
     size_t depth = 0;
     bool quoted = false;
@@ -36,7 +36,7 @@ Err *json_parse(const char *text, size_t n, json_t **ret)
 {
     if (n > MAX_TEXT)
         return err_new(ERR_LIMIT, 0, "JSON text of %zu bytes: must be at most %u", n, MAX_TEXT);
-    if (too_deep(text, n))
+    if (json_too_deep(text, n))
         return err_new(ERR_LIMIT, 0, "JSON text: nested deeper than %d", MAX_DEPTH);
     json_error_t why;
     json_t *j = json_loadb(text ? text : "", n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);

@@ -9,6 +9,8 @@
 /* Refuses repeated keys, bad UTF-8, trailing text, more than 4 MiB or deep nesting (jansson's 2048 is lowered to 256).
  * The error names line and column. *ret is a new reference. */
 MUST_USE Err *json_parse(const char *text, size_t n, json_t **ret);
+/* Brackets nested deeper than json_parse() allows. */
+bool json_too_deep(const char *text, size_t n);
 static inline void json_unref(json_t *j) { json_decref(j); }
 SCOPED_FN(json_unref, json_t *, NULL)
 
