@@ -1,0 +1,36 @@
+# Only forwards: meson builds, tools/ and tests/run do the rest. `sudo make demo` and `sudo make test` set up a bare Debian 12
+# by themselves (tools/setup says what it installs).
+BUILD ?= build
+PREFIX ?= /usr/local
+export BUILD
+
+all:
+	@tools/build
+
+demo:
+	@tools/setup build run
+	@tools/build
+	@tools/demo
+
+test:
+	@tools/setup build run test
+	@tools/build
+	@tests/run
+
+bench:
+	@tools/setup build run
+	@tools/build
+	@bench/restart
+
+fuzz:
+	@tools/setup build fuzz
+	@tools/fuzz
+
+install:
+	@tools/build -Dprefix=$(PREFIX)
+	@meson install -C $(BUILD) --no-rebuild $(if $(DESTDIR),--destdir $(abspath $(DESTDIR)))
+
+clean:
+	rm -rf $(BUILD)
+
+.PHONY: all demo test bench fuzz install clean

@@ -1,0 +1,122 @@
+"""What a test may leave behind on this machine: nothing.
+
+`take()` gives a picture of everything that could leak, `diff()` names what a later picture has more. Used around each
+integration test (integration/conftest.py) and around the whole run (tests/run)."""
+import os
+import re
+import subprocess
+
+
+def _read(path):
+    try:
+        with open(path, "rb") as f:
+            return f.read().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _processes():
+    """Ours, by name or by cgroup, as "pid start-time name": the start time tells a reused pid apart."""
+    found = set()
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        stat = _read(f"/proc/{pid}/stat")
+        if not stat:
+            continue
+        name = stat[stat.index("(") + 1 : stat.rindex(")")]
+        fields = stat[stat.rindex(")") + 2 :].split()
+        ours = name.startswith("reprise") or name in ("crun", "runc", "runc:[2:INIT]") or "libcrun" in name
+        ours = ours or "/reprise/" in _read(f"/proc/{pid}/cgroup")
+        if ours and fields[0] != "Z":
+            found.add(f"{pid} {fields[19]} {name}")
+    return found
+
+
+def _zombies():
+    """Zombies of ours whose parent is alive and does not reap: only those named like our programs."""
+    found = set()
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        stat = _read(f"/proc/{pid}/stat")
+        if stat and stat[stat.rindex(")") + 2] == "Z" and stat[stat.index("(") + 1 :].startswith("reprise"):
+            parent = stat[stat.rindex(")") + 2 :].split()[1]
+            if parent != "1":  # a pid 1 that does not reap is the machine's, not ours
+                found.add(f"{pid} of {parent}")
+    return found
+
+
+def _mounts():
+    """By mount point, in the test's own mount namespace and in those of all other processes of ours."""
+    return {line.split()[4] for line in _read("/proc/self/mountinfo").splitlines() if "reprise" in line}
+
+
+def _network_namespaces():
+    named = {f"/run/netns/{n}" for n in (os.listdir("/run/netns") if os.path.isdir("/run/netns") else [])}
+    held = set()
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            held.add(os.readlink(f"/proc/{pid}/ns/net"))
+        except OSError:
+            pass
+    return named | held
+
+
+def _cgroups():
+    found = set()
+    for top, dirs, _ in os.walk("/sys/fs/cgroup"):
+        if "reprise" in os.path.basename(top) or "/reprise/" in top + "/":
+            # The node's own top directory stays, as the kubelet's kubepods does; Pods below it may not.
+            if os.path.basename(top) != "reprise":
+                found.add(top)
+        if top.count("/") > 9:
+            dirs.clear()
+    return found
+
+
+def _links():
+    """Interfaces of this network namespace; CNI bridges stay by design, veths may not."""
+    return {n for n in os.listdir("/sys/class/net") if n.startswith("veth")}
+
+
+def _nat_rules():
+    try:
+        out = subprocess.run(["iptables-save", "-t", "nat"], capture_output=True, text=True, timeout=20).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return set()
+    # One chain for each container of bridge's ipMasq and portmap: CNI-<hash>, CNI-DN-<hash>.
+    return set(re.findall(r"^:(CNI-(?:DN-|SN-)?[0-9a-f]{20,})", out, re.M))
+
+
+def _leases():
+    found = set()
+    for top, _, files in os.walk("/var/lib/cni/networks"):
+        found |= {f"{top}/{name}" for name in files if re.fullmatch(r"[0-9a-f.:]+", name)}
+    return found
+
+
+def _run_dir():
+    found = set()
+    for base in ("/run/reprise", "/var/lib/reprise/pods", "/var/log/pods"):
+        if os.path.isdir(base):
+            found |= {f"{base}/{name}" for name in os.listdir(base)}
+    return found
+
+
+KINDS = {
+    "process": _processes,
+    "zombie": _zombies,
+    "mount": _mounts,
+    "network namespace": _network_namespaces,
+    "cgroup": _cgroups,
+    "interface": _links,
+    "NAT chain": _nat_rules,
+    "address lease": _leases,
+    "run directory": _run_dir,
+}
+
+
+def take():
+    return {kind: look() for kind, look in KINDS.items()}
+
+
+def diff(before, after):
+    """A line for each thing that <after> has and <before> has not."""
+    return [f"{kind} left behind: {item}" for kind in KINDS for item in sorted(after[kind] - before[kind])]
