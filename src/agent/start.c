@@ -89,6 +89,7 @@ static void on_started(void *arg, Err *err)
     if (!err) {
         worker_event(w, false, "Started", op->container, "Started container %s", op->container);
         worker_start_fact_clear(w, op->container);
+        err_free(volumes_container_release(w->agent->root, worker_uid(w), op->container)); /* teardown does it at last */
         worker_post_start(w, c, op->id);
         worker_dirty(w);
         start_op_free(op);
@@ -164,7 +165,7 @@ typedef struct {
     StrVec env, arena;
     MountList mounts;
     ContainerConfig cc;
-    char *log_path, *hash;
+    char *log_path, *hash, *termination_log;
     PodFacts facts;
 } Making;
 
@@ -179,6 +180,7 @@ static void making_done(Making *m)
     free(m->cc.hugepages.v);
     free(m->log_path);
     free(m->hash);
+    free(m->termination_log);
     pod_facts_done(&m->facts);
 }
 
@@ -188,6 +190,8 @@ static Err *make_config(StartOp *op, const Container *c, const char *image_id, M
     Worker *w = op->w;
     const Pod *p = w->rec.pod;
     VolumesContext ctx = worker_volumes(w);
+    SCOPED(strvec_done) StrVec warnings = {0};
+    ctx.warnings = &warnings;
     w->agent->cfg.rt->ops->pod_facts(w->agent->cfg.rt, worker_uid(w), &m->facts);
     Err *e = write_pod_files(w, op->sandbox_id, &ctx, &m->facts);
     if (e)
@@ -221,7 +225,10 @@ static Err *make_config(StartOp *op, const Container *c, const char *image_id, M
     cc->stdin_once = c->stdin_once.v;
     cc->tty = c->tty.v;
     cc->stop_signal = c->lifecycle ? c->lifecycle->stop_signal : NULL;
+    m->termination_log = volumes_termination_log(w->agent->root, p->metadata.uid, c->name, op->attempt);
     cc->termination_message_path = c->termination_message_path;
+    cc->termination_message_host_path = m->termination_log;
+    cc->termination_message_from_logs = str_eq(c->termination_message_policy, "FallbackToLogsOnError");
     cc->sec = c->security_context;
     cc->pod_sec = p->spec.security_context;
     cc->pid = pid_mode(&p->spec, c);
@@ -234,7 +241,14 @@ static Err *make_config(StartOp *op, const Container *c, const char *image_id, M
         cc->pid_target_id = t->id;
     }
     cc->spec_hash = m->hash;
-    volumes_container_devices(&ctx, c, &m->arena, cc);
+    for (size_t i = 0; i < warnings.n; i++)
+        worker_event(w, true, "InvalidEnvironmentVariableNames", c->name, "%s", warnings.v[i]);
+    DeviceList devices = {0};
+    e = volumes_container_devices(&ctx, c, &devices, &m->arena);
+    cc->devices.n = devices.n;
+    cc->devices.v = devices.v;
+    if (e)
+        return e;
     resources_container(p, c, w->agent->node_memory_bytes, cc);
     return NULL;
 }

@@ -57,7 +57,9 @@ typedef struct {
     const char *log_path;          /* relative to the sandbox's log_directory: "<container>/<attempt>.log" */
     bool stdin_, stdin_once, tty;
     const char *stop_signal;       /* lifecycle.stopSignal, NULL = the image's, else SIGTERM */
-    const char *termination_message_path; /* inside; a file of the Pod's is mounted there by the caller */
+    const char *termination_message_path; /* inside; the file below is among <mounts> there */
+    const char *termination_message_host_path; /* read by the runtime when the container ends, at most 4096 bytes; NULL = none */
+    bool termination_message_from_logs;   /* policy FallbackToLogsOnError */
     /* Linux resources, 0 = not set. */
     int64_t cpu_shares, cpu_quota_us, cpu_period_us, memory_limit_bytes, pids_limit, oom_score_adj;
     LIST_OF(struct { const char *page_size; int64_t limit_bytes; }) hugepages;
