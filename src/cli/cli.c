@@ -28,6 +28,7 @@ const CliOption *cli_option_at(const CliCommand *c, size_t i)
     } groups[] = {
         {c->options, c->n_options},
         {cli_gates_options, c->flags & CLI_GATES ? n_cli_gates_options : 0},
+        {cli_runtime_options, c->flags & CLI_RUNTIME ? n_cli_runtime_options : 0},
         {cli_node_options, c->flags & CLI_NODE ? n_cli_node_options : 0},
         {cli_common_options, n_cli_common_options},
     };

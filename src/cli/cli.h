@@ -44,7 +44,8 @@ typedef struct {
 #define CLI_FILES 1u      /* operands are manifest files: completion offers files */
 #define CLI_NODE 2u       /* has --root, --run-dir, --log-dir */
 #define CLI_GATES 4u      /* has --feature-gates */
-#define CLI_HIDDEN 8u     /* not listed in help */
+#define CLI_RUNTIME 8u    /* has --oci-runtime, --cni-conf-dir, --cni-bin-dir */
+#define CLI_HIDDEN 16u    /* not listed in help */
 
 typedef struct {
     const char *name;    /* "run"; "image import" for a subcommand */
@@ -60,9 +61,9 @@ typedef struct {
 
 extern const CliCommand cli_commands[]; /* commands.c; subcommands follow their command */
 extern const size_t n_cli_commands;
-/* The options that a flag adds to a command: --root, ..., --feature-gates, and --help of all. */
-extern const CliOption cli_node_options[], cli_gates_options[], cli_common_options[];
-extern const size_t n_cli_node_options, n_cli_gates_options, n_cli_common_options;
+/* The options that a flag adds to a command: --root, ..., --oci-runtime, ..., --feature-gates, and --help of all. */
+extern const CliOption cli_node_options[], cli_runtime_options[], cli_gates_options[], cli_common_options[];
+extern const size_t n_cli_node_options, n_cli_runtime_options, n_cli_gates_options, n_cli_common_options;
 
 /* By full name ("image import"); NULL if there is none. */
 const CliCommand *cli_command(const char *name);

@@ -6,6 +6,7 @@
 #define COMMAND_FN(name) int name(int argc, char **argv) __attribute__((weak))
 COMMAND_FN(cmd_run);
 COMMAND_FN(cmd_delete);
+COMMAND_FN(cmd_delete);
 COMMAND_FN(cmd_validate);
 COMMAND_FN(cmd_simulate);
 COMMAND_FN(cmd_explain);
@@ -29,6 +30,14 @@ const CliOption cli_node_options[] = {
     {.name = "log-dir", .arg = "DIR", .def = "/var/log/pods", .help = "container logs"},
 };
 const size_t n_cli_node_options = ARRAY_LEN(cli_node_options);
+
+const CliOption cli_runtime_options[] = {
+    {.name = "oci-runtime", .arg = "NAME", .values = "crun runc", .hint = true,
+     .help = "OCI runtime, by name or path (the first of crun and runc)"},
+    {.name = "cni-conf-dir", .arg = "DIR", .def = "/etc/cni/net.d", .help = "CNI network configurations"},
+    {.name = "cni-bin-dir", .arg = "DIR[:DIR]", .def = "/opt/cni/bin:/usr/lib/cni", .help = "CNI plugins"},
+};
+const size_t n_cli_runtime_options = ARRAY_LEN(cli_runtime_options);
 
 const CliOption cli_gates_options[] = {
     {.name = "feature-gates", .arg = "NAME=BOOL,...",
@@ -58,10 +67,12 @@ static const CliOption delete_options[] = {
     {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "live lines json yaml",
      .help = "how to show it: live (a terminal's default), lines, json or yaml"},
     {.name = "no-logs", .help = "do not show the containers' output"},
-    {.name = "oci-runtime", .arg = "NAME", .values = "crun runc", .hint = true,
-     .help = "OCI runtime, by name or path (the first of crun and runc)"},
-    {.name = "cni-conf-dir", .arg = "DIR", .def = "/etc/cni/net.d", .help = "CNI network configurations"},
-    {.name = "cni-bin-dir", .arg = "DIR[:DIR]", .def = "/opt/cni/bin:/usr/lib/cni", .help = "CNI plugins"},
+};
+static const CliOption delete_options[] = {
+    {.name = "grace-period", .arg = "DURATION", .help = "instead of the Pod's terminationGracePeriodSeconds; 0 kills"},
+    {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "live lines json yaml",
+     .help = "how to show it: live (a terminal's default), lines, json or yaml"},
+    {.name = "no-logs", .help = "do not show the containers' output"},
 };
 static const CliOption validate_options[] = {
     {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "json", .help = "print a metav1.Status with its causes"},

@@ -444,7 +444,7 @@ void view_event(View *v, const Pod *p, bool warning, const char *reason, const c
              mem_fmt("%s%s: %s", warning ? "warning: " : "", reason, message));
 }
 
-static void put_log(View *v, const LogTail *t, const char *bytes, size_t n)
+static void put_log(View *v, const PartialLine *t, const char *bytes, size_t n)
 {
     SCOPED(str_done) Str s = {0}, prefix = {0};
     if (v->pods.n > 1)
@@ -457,18 +457,18 @@ static void put_log(View *v, const LogTail *t, const char *bytes, size_t n)
     put_line(v, s.p);
 }
 
-static LogTail *tail_of(View *v, const char *pod, const char *container)
+static PartialLine *partial_of(View *v, const char *pod, const char *container)
 {
     for (size_t i = 0; i < v->logs.n; i++)
         if (str_eq(v->logs.v[i].pod, pod) && str_eq(v->logs.v[i].container, container))
             return &v->logs.v[i];
-    LogTail *t = LIST_ADD(&v->logs);
+    PartialLine *t = LIST_ADD(&v->logs);
     t->pod = mem_dup_str(pod);
     t->container = mem_dup_str(container);
     return t;
 }
 
-static void flush_tail(View *v, LogTail *t)
+static void flush_partial(View *v, PartialLine *t)
 {
     if (t->partial.n)
         put_log(v, t, t->partial.p, t->partial.n);
@@ -481,7 +481,7 @@ void view_log(View *v, const char *pod, const char *container, uint32_t attempt,
     enum { LINE_MAX_BYTES = 4096 }; /* a longer one is shown in pieces */
     if (is_documents(v))
         return;
-    LogTail *t = tail_of(v, pod, container);
+    PartialLine *t = partial_of(v, pod, container);
     while (n > 0) {
         const char *end = memchr(bytes, '\n', n);
         size_t len = end ? (size_t)(end - bytes) : n;
@@ -490,7 +490,7 @@ void view_log(View *v, const char *pod, const char *container, uint32_t attempt,
             put_log(v, t, str_or(t->partial.p, ""), t->partial.n);
             str_clear(&t->partial);
         } else if (t->partial.n > LINE_MAX_BYTES) {
-            flush_tail(v, t);
+            flush_partial(v, t);
         }
         len += end != NULL;
         bytes += len;
@@ -517,7 +517,7 @@ void view_finish(View *v, int64_t now_ns)
     if (v->finished)
         return;
     for (size_t i = 0; i < v->logs.n; i++)
-        flush_tail(v, &v->logs.v[i]);
+        flush_partial(v, &v->logs.v[i]);
     if (v->mode == VIEW_LIVE)
         view_live_end(v, now_ns);
     v->finished = true;

@@ -37,7 +37,7 @@ typedef struct {
 typedef struct {
     char *pod, *container;
     Str partial;
-} LogTail;
+} PartialLine;
 
 struct View {
     ViewMode mode;
@@ -46,7 +46,7 @@ struct View {
     int columns, rows; /* 0 = ask */
     int64_t start_ns;  /* NS_NONE = nothing seen yet */
     LIST_OF(PodEntry) pods;
-    LIST_OF(LogTail) logs;
+    LIST_OF(PartialLine) logs;
     StrVec recent;       /* live: the newest whole log lines, oldest first */
     /* live: what is on the screen */
     int painted_lines, painted_columns, painted_rows;
