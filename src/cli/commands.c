@@ -57,19 +57,9 @@ static const CliOption run_options[] = {
     {.name = "no-logs", .help = "do not show the containers' output"},
     {.name = "restart-backoff", .arg = "INITIAL[,MAX]", .values = "off", .hint = true,
      .help = "back-off of in-place restarts without progress: durations, or off (10s,5m)"},
-    {.name = "oci-runtime", .arg = "NAME", .values = "crun runc", .hint = true,
-     .help = "OCI runtime, by name or path (the first of crun and runc)"},
-    {.name = "cni-conf-dir", .arg = "DIR", .def = "/etc/cni/net.d", .help = "CNI network configurations"},
-    {.name = "cni-bin-dir", .arg = "DIR[:DIR]", .def = "/opt/cni/bin:/usr/lib/cni", .help = "CNI plugins"},
 };
 static const CliOption delete_options[] = {
     {.name = "grace-period", .arg = "DURATION", .help = "time to stop in, instead of the Pod's own; 0 kills"},
-    {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "live lines json yaml",
-     .help = "how to show it: live (a terminal's default), lines, json or yaml"},
-    {.name = "no-logs", .help = "do not show the containers' output"},
-};
-static const CliOption delete_options[] = {
-    {.name = "grace-period", .arg = "DURATION", .help = "instead of the Pod's terminationGracePeriodSeconds; 0 kills"},
     {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "live lines json yaml",
      .help = "how to show it: live (a terminal's default), lines, json or yaml"},
     {.name = "no-logs", .help = "do not show the containers' output"},
@@ -109,12 +99,12 @@ const CliCommand cli_commands[] = {
               "second Ctrl-C kills it.\n"
               "Exit status: 0 Succeeded or --until met, 1 Failed, 2 bad usage or manifest, 3 the machine lacks something,\n"
               "124 timed out, 130 interrupted.",
-     OPTIONS(run_options), .min_operands = 1, .max_operands = -1, .flags = CLI_FILES | CLI_NODE | CLI_GATES},
+     OPTIONS(run_options), .min_operands = 1, .max_operands = -1, .flags = CLI_FILES | CLI_NODE | CLI_RUNTIME | CLI_GATES},
     {.name = "delete", .run = cmd_delete, .usage = "[OPTIONS] [NAMESPACE/]POD...",
      .summary = "delete Pods that were left running here",
      .about = "For Pods that `reprise run --keep` left, or whose `reprise run` was killed. A Pod that a running `reprise run`\n"
               "drives is deleted there, with Ctrl-C.",
-     OPTIONS(delete_options), .min_operands = 1, .max_operands = -1, .flags = CLI_NODE},
+     OPTIONS(delete_options), .min_operands = 1, .max_operands = -1, .flags = CLI_NODE | CLI_RUNTIME},
     {.name = "validate", .run = cmd_validate, .usage = "[OPTIONS] FILE...",
      .summary = "check manifests as kube-apiserver does, all errors at once", OPTIONS(validate_options), .min_operands = 1,
      .max_operands = -1, .flags = CLI_FILES | CLI_GATES},
