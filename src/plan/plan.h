@@ -53,6 +53,7 @@ typedef struct {
     bool restart_all_backoff;          /* false = never hold back an in-place restart */
     int64_t restart_all_initial_ns, restart_all_max_ns;
     int64_t retry_ns;                  /* after a failed start or sandbox creation: kubelet's backOffPeriod, 10 s */
+    const char *runtime_name;          /* containerID is "<runtime_name>://<id>"; not owned. Default "reprise" */
 } PlanConfig;
 void plan_config_default(PlanConfig *c);
 
@@ -66,10 +67,11 @@ typedef struct {
     BackoffTable backoff;
     LIST_OF(StartFact) starts;
     SetupFact sandbox, volumes;
-    bool terminating;        /* killPod was decided earlier and is durable (kept in the Pod's record) */
-    int64_t terminating_since_ns, terminating_grace_ns;
-    char *terminating_reason; /* "" deletion, "DeadlineExceeded", "Evicted", "Failed"/"Succeeded" = ended by itself,
-                               * "SandboxChanged" = only to rebuild the sandbox: the Pod goes on afterwards */
+    bool terminating;        /* an ACT_KILL_POD was carried out earlier: durable (kept in the Pod's record), never taken back */
+    int64_t terminating_since_ns, terminating_grace_ns; /* when, and its grace_ns */
+    char *terminating_reason; /* the action's reason: "" deletion, "DeadlineExceeded", "Evicted" (message: the status's),
+                               * "Failed"/"Succeeded" = ended by itself. Rebuilding a lost sandbox is not an ending: it is
+                               * derived anew each turn from the facts, nothing is kept for it */
     StrList host_ips;
 } PlanInput;
 /* Frees what the struct owns: probes, backoff, starts, messages, reason, host_ips; not pod and runtime. */
@@ -81,13 +83,17 @@ typedef enum {
     ACT_WAIT,           /* nothing to do before <requeue> or a new fact; reason says for what. Informative */
     ACT_CREATE_SANDBOX, /* attempt = the new sandbox's */
     ACT_START,          /* pull if needed, create and start attempt <attempt> of <container>, then its postStart hook */
-    ACT_KILL,           /* begin to stop <container>/<id>: grace_ns == 0 means SIGKILL now and no preStop. Otherwise the
-                         * shell records stop_since/stop_grace/stop_reason and plans again */
+    ACT_KILL,           /* begin to stop <container>/<id>: grace_ns == 0 means SIGKILL now and no preStop; the shell records
+                         * kill_at (and stop_reason, if none is recorded yet). Otherwise it only records
+                         * stop_since/stop_grace/stop_reason and plans again: preStop, signal and the final SIGKILL (grace 0)
+                         * are asked for as each is due. id == NULL: a start is in flight that has no instance yet: give it
+                         * up if that can be done; if not, it is killed when it shows */
     ACT_PRE_STOP,       /* run the preStop hook of a container that is being stopped; when done, pre_stop = HOOK_DONE */
     ACT_SIGNAL,         /* send the stop signal (lifecycle.stopSignal, else the image's, else SIGTERM) */
     ACT_REMOVE,         /* remove exited instance <id>, keeping its logs */
-    ACT_KILL_POD,       /* begin to end the Pod: grace_ns, reason as terminating_reason. Made durable, then planned again */
-    ACT_STOP_SANDBOX,   /* tear the network down and stop sandbox <id> */
+    ACT_KILL_POD,       /* begin to end the Pod: grace_ns, reason as terminating_reason. Made durable (terminating*), then
+                         * planned again */
+    ACT_STOP_SANDBOX,   /* tear the network down and stop sandbox <id>; no error if it is stopped already */
     ACT_REMOVE_SANDBOX, /* forget stopped sandbox <id> */
     ACT_N
 } ActionKind;
@@ -108,7 +114,9 @@ typedef struct {
 } PlanEvent;
 
 typedef struct {
-    LIST_OF(Action) actions; /* in the order to carry them out */
+    /* In the order to carry them out. An action may be asked for again until the facts show its effect (a remove, until the
+     * instance is gone): the shell leaves out what it is doing already. */
+    LIST_OF(Action) actions;
     PodStatus status;        /* to be stored before any action when <persist_first> */
     bool persist_first;      /* the status carries an intent (AllContainersRestarting True): fsync it before the first act */
     BackoffTable backoff;    /* replaces the input's */
@@ -119,7 +127,8 @@ typedef struct {
 void plan_done(Plan *p);
 static inline UNUSED void plan_done_at(Plan *p) { plan_done(p); }
 
-/* One turn. *out is overwritten; caller plan_done()s it. Never fails: what cannot be decided waits for a fact. */
+/* One turn. metadata.deletionTimestamp means what it means in Kubernetes: the moment of the request plus the grace.
+ * *out is overwritten; caller plan_done()s it. Never fails: what cannot be decided waits for a fact. */
 void plan_pod(const PlanInput *in, Plan *out);
 
 /* --- questions that others ask too ------------------------------------------------------------------------------ */
