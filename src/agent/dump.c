@@ -24,7 +24,7 @@ typedef struct {
 
 static char *socket_path(const char *run_dir, const char *uid)
 {
-    return mem_fmt("%s/pods/%s/agent.sock", run_dir, uid);
+    return mem_fmt("%s/agents/%s.sock", run_dir, uid);
 }
 
 static void on_client_closed(uv_handle_t *h)

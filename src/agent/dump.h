@@ -1,6 +1,6 @@
 /* dump.h - the facts of a Pod, asked of the agent that drives it: `reprise debug dump`.
  *
- * The agent listens on <run_dir>/pods/<uid>/agent.sock (0600): whoever connects is sent the JSON of docs/facts.md and the
+ * The agent listens on <run_dir>/agents/<uid>.sock (0600; not in the shim's own directory, which goes with the Pod): whoever connects is sent the JSON of docs/facts.md and the
  * connection is closed. Nothing is read from it, so there is nothing to attack. */
 #ifndef REPRISE_AGENT_DUMP_H
 #define REPRISE_AGENT_DUMP_H

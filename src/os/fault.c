@@ -1,6 +1,7 @@
 #include "os/fault.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@ static struct {
     unsigned left; /* fails when it reaches 0 */
     int err;
     char kill_step[64];
+    char once[256]; /* "" or a file that says that the fault has been had */
 } fault;
 
 static const struct {
@@ -27,11 +29,18 @@ static const struct {
 static void fault_read_env(void)
 {
     fault.ready = true;
-    const char *spec = getenv("REPRISE_FAULT");
-    if (!spec)
+    const char *env = getenv("REPRISE_FAULT");
+    if (!env)
         return;
+    char spec[sizeof fault.kill_step + sizeof fault.once];
+    (void)snprintf(spec, sizeof spec, "%s", env);
+    char *file = strstr(spec, "@/");
+    if (file) {
+        *file = '\0';
+        (void)snprintf(fault.once, sizeof fault.once, "%.255s", file + 1);
+    }
     if (str_starts(spec, "kill@")) {
-        (void)snprintf(fault.kill_step, sizeof fault.kill_step, "%s", spec + 5);
+        (void)snprintf(fault.kill_step, sizeof fault.kill_step, "%.63s", spec + 5);
         return;
     }
     char call[24], name[24];
@@ -59,6 +68,17 @@ bool fault_disarm(void)
     return fault.hit;
 }
 
+/* Whether this process is the one that takes the fault: with a file, the first to make it. */
+static bool fault_is_ours(void)
+{
+    if (!fault.once[0])
+        return true;
+    int fd = open(fault.once, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        (void)close(fd);
+    return fd >= 0;
+}
+
 bool fault_hit(const char *call)
 {
     if (!fault.ready)
@@ -68,6 +88,8 @@ bool fault_hit(const char *call)
     if (--fault.left > 0)
         return false;
     fault.armed = false; /* once: what is tested is the way out, not a broken machine */
+    if (!fault_is_ours())
+        return false;
     fault.hit = true;
     errno = fault.err;
     return true;
@@ -77,6 +99,6 @@ void fault_step(const char *step)
 {
     if (!fault.ready)
         fault_read_env();
-    if (fault.kill_step[0] && strcmp(fault.kill_step, step) == 0)
+    if (fault.kill_step[0] && strcmp(fault.kill_step, step) == 0 && fault_is_ours())
         (void)kill(getpid(), SIGKILL);
 }
