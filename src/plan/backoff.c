@@ -54,16 +54,9 @@ void backoff_drop(BackoffTable *t, const char *key)
         }
 }
 
-static int64_t add_ns(int64_t a, int64_t b)
-{
-    int64_t r;
-    return __builtin_add_overflow(a, b, &r) ? INT64_MAX : r;
-}
-
 static bool later_by(int64_t a, int64_t b, int64_t span)
 {
-    int64_t d;
-    return !__builtin_sub_overflow(a, b, &d) && d > span;
+    return ns_sub(a, b) > span;
 }
 
 static int64_t doubled(int64_t delay, int64_t initial, int64_t max)
@@ -77,7 +70,7 @@ bool backoff_holds(const View *v, const char *key, int64_t since, int64_t *ret_u
     const BackoffEntry *e = backoff_find(&v->out->backoff, key);
     if (!e || later_by(since, e->last_update_ns, v->in->config.backoff_reset_ns))
         return false;
-    *ret_until = add_ns(since, e->delay_ns);
+    *ret_until = ns_add(since, e->delay_ns);
     return v->now < *ret_until;
 }
 
@@ -106,7 +99,7 @@ void backoff_pull_failed(View *v, const Ctr *c, int64_t failed_at, int64_t *ret_
         n->last_update_ns = failed_at;
         e = n;
     }
-    *ret_until = add_ns(e->last_update_ns, e->delay_ns);
+    *ret_until = ns_add(e->last_update_ns, e->delay_ns);
 }
 
 /* None while the Pod makes progress: a run that had become initialized clears the slate. Otherwise the first is
@@ -135,7 +128,7 @@ bool backoff_restart_holds(const View *v, int64_t *ret_until, int64_t *ret_delay
     if (!v->in->config.restart_all_backoff || !e || view_any_instance(v) || view_any_in_flight(v))
         return false;
     *ret_delay = e->delay_ns;
-    *ret_until = add_ns(e->last_update_ns, e->delay_ns);
+    *ret_until = ns_add(e->last_update_ns, e->delay_ns);
     return v->now < *ret_until;
 }
 
@@ -143,7 +136,7 @@ void backoff_gc(View *v)
 {
     BackoffTable *t = &v->out->backoff;
     for (size_t i = t->n; i-- > 0;)
-        if (later_by(v->now, add_ns(t->v[i].last_update_ns, t->v[i].delay_ns), 2 * v->in->config.backoff_max_ns) &&
+        if (later_by(v->now, ns_add(t->v[i].last_update_ns, t->v[i].delay_ns), ns_add(v->in->config.backoff_max_ns, v->in->config.backoff_max_ns)) &&
             !view_any_in_flight(v)) {
             SCOPED(mem_free) char *key = mem_dup_str(t->v[i].key);
             backoff_drop(t, key);

@@ -58,7 +58,7 @@ void event_add(View *v, bool warning, const char *reason, const char *container,
 void requeue_at(View *v, int64_t ns)
 {
     if (ns <= v->now)
-        ns = v->now + 1; /* never "at once": what can be done now is in this plan */
+        ns = ns_add(v->now, 1); /* never "at once": what can be done now is in this plan */
     if (v->out->requeue_ns == NS_NONE || ns < v->out->requeue_ns)
         v->out->requeue_ns = ns;
 }

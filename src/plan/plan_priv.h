@@ -23,6 +23,18 @@
 
 typedef enum { CTR_INIT, CTR_SIDECAR, CTR_REGULAR, CTR_EPHEMERAL } CtrKind;
 
+/* Moments come from files too: sums and differences stop at the ends instead of wrapping. */
+static inline int64_t ns_add(int64_t a, int64_t b)
+{
+    int64_t r;
+    return __builtin_add_overflow(a, b, &r) ? (b > 0 ? INT64_MAX : INT64_MIN + 1) : r;
+}
+static inline int64_t ns_sub(int64_t a, int64_t b)
+{
+    int64_t r;
+    return __builtin_sub_overflow(a, b, &r) ? (b < 0 ? INT64_MAX : INT64_MIN + 1) : r;
+}
+
 /* One container of the spec with all that is known of it. Pointers are borrowed from the input, <st> from the output. */
 typedef struct {
     const Container *spec;

@@ -3,12 +3,6 @@
 #include "base/str.h"
 #include "plan/plan_priv.h"
 
-static int64_t plus(int64_t a, int64_t b)
-{
-    int64_t r;
-    return __builtin_add_overflow(a, b, &r) ? INT64_MAX : r;
-}
-
 static void wait_for(View *v, const char *container, const char *reason, int64_t until)
 {
     act(v, ACT_WAIT, container, NULL, reason);
@@ -44,7 +38,7 @@ static bool pull_holds(View *v, Ctr *c)
     backoff_pull_failed(v, c, s->at_ns, &until);
     if (v->now >= until)
         return false;
-    int64_t shown = plus(s->at_ns, PULL_ERROR_SHOWN_NS);
+    int64_t shown = ns_add(s->at_ns, PULL_ERROR_SHOWN_NS);
     if (v->now < shown) {
         status_waiting(c, "ErrImagePull", s->message);
         wait_for(v, c->spec->name, "ErrImagePull", shown < until ? shown : until);
@@ -67,7 +61,7 @@ static bool failed_start_holds(View *v, Ctr *c)
 {
     if (is_pull_error(c->start->reason))
         return pull_holds(v, c);
-    int64_t until = plus(c->start->at_ns, v->in->config.retry_ns);
+    int64_t until = ns_add(c->start->at_ns, v->in->config.retry_ns);
     if (v->now >= until)
         return false;
     status_waiting(c, c->start->reason, c->start->message);
@@ -111,7 +105,7 @@ static bool crash_backoff_holds(View *v, Ctr *c)
 bool volumes_hold(View *v)
 {
     const SetupFact *s = &v->in->volumes;
-    int64_t until = plus(s->at_ns, v->in->config.retry_ns);
+    int64_t until = ns_add(s->at_ns, v->in->config.retry_ns);
     if (s->in_flight)
         wait_for(v, NULL, "Volumes", NS_NONE);
     else if (s->failed && v->now < until)
@@ -195,7 +189,7 @@ static void stop_pending(View *v)
         if (fact_live(f) && stale)
             kill_now(v, f, STOP_SANDBOX);
         else if (fact_live(f) && f->stop_since_ns != NS_NONE)
-            ctr_stop_step(v, c, f, plus(f->stop_since_ns, f->stop_grace_ns < GRACE_FLOOR_NS ? GRACE_FLOOR_NS : f->stop_grace_ns),
+            ctr_stop_step(v, c, f, ns_add(f->stop_since_ns, f->stop_grace_ns < GRACE_FLOOR_NS ? GRACE_FLOOR_NS : f->stop_grace_ns),
                           true);
         else if (fact_live(f) && f->kill_at_ns != NS_NONE)
             kill_now(v, f, f->stop_reason);
@@ -466,7 +460,7 @@ void plan_rebuild(View *v)
         kill_pod(v, end);
         return;
     }
-    if (stop_all(v, plus(oldest_stop(v), spec_grace_ns(v)), STOP_SANDBOX))
+    if (stop_all(v, ns_add(oldest_stop(v), spec_grace_ns(v)), STOP_SANDBOX))
         return;
     LIST_EACH(f, &rt->containers)
     {
@@ -493,8 +487,8 @@ void plan_rebuild(View *v)
     }
     if (volumes_hold(v))
         return;
-    if (made->failed && v->now < plus(made->at_ns, v->in->config.retry_ns)) {
-        wait_for(v, NULL, "FailedCreatePodSandBox", plus(made->at_ns, v->in->config.retry_ns));
+    if (made->failed && v->now < ns_add(made->at_ns, v->in->config.retry_ns)) {
+        wait_for(v, NULL, "FailedCreatePodSandBox", ns_add(made->at_ns, v->in->config.retry_ns));
         return;
     }
     if (v->newest_sandbox) /* it died: its network is still to be taken down */

@@ -7,17 +7,11 @@ static int64_t later(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-static int64_t plus(int64_t a, int64_t b)
-{
-    int64_t r;
-    return __builtin_add_overflow(a, b, &r) ? (b > 0 ? INT64_MAX : INT64_MIN + 1) : r;
-}
-
 /* SIGKILL. Not asked for again while it is on its way; but a kill that shows no effect is repeated. */
 void kill_now(View *v, const ContainerFact *f, const char *reason)
 {
-    if (f->kill_at_ns != NS_NONE && v->now < plus(f->kill_at_ns, v->in->config.retry_ns)) {
-        requeue_at(v, plus(f->kill_at_ns, v->in->config.retry_ns));
+    if (f->kill_at_ns != NS_NONE && v->now < ns_add(f->kill_at_ns, v->in->config.retry_ns)) {
+        requeue_at(v, ns_add(f->kill_at_ns, v->in->config.retry_ns));
         return;
     }
     Action *a = act(v, ACT_KILL, f->name, f->id, reason);
@@ -50,14 +44,14 @@ void ctr_stop_step(View *v, const Ctr *c, const ContainerFact *f, int64_t deadli
         bool hook_pending = hook && (f->pre_stop == HOOK_NONE || f->pre_stop == HOOK_RUNNING);
         if ((may_signal && !hook_pending) || v->now >= deadline) {
             act(v, ACT_SIGNAL, f->name, f->id, reason)->attempt = f->attempt;
-            requeue_at(v, later(deadline, plus(v->now, GRACE_FLOOR_NS)));
+            requeue_at(v, later(deadline, ns_add(v->now, GRACE_FLOOR_NS)));
         } else {
             requeue_at(v, deadline);
         }
         return;
     }
     /* Even with the grace used up, a signal is given two seconds to be heeded. */
-    int64_t kill_due = later(deadline, plus(f->term_at_ns, GRACE_FLOOR_NS));
+    int64_t kill_due = later(deadline, ns_add(f->term_at_ns, GRACE_FLOOR_NS));
     if (v->now >= kill_due)
         kill_now(v, f, reason);
     else
@@ -98,11 +92,11 @@ bool stop_all(View *v, int64_t deadline, const char *reason)
         const Ctr *c = view_find(v, f->name);
         if (f->stop_since_ns == NS_NONE && f->kill_at_ns == NS_NONE) {
             SCOPED(mem_free) char *message = mem_fmt("Stopping container %s", f->name);
-            ctr_stop(v, c, f, reason, deadline - v->now, message);
+            ctr_stop(v, c, f, reason, ns_sub(deadline, v->now), message);
             continue;
         }
         /* A stop that began earlier with less time keeps its own deadline. */
-        int64_t own = f->stop_since_ns == NS_NONE ? deadline : plus(f->stop_since_ns, later(f->stop_grace_ns, GRACE_FLOOR_NS));
+        int64_t own = f->stop_since_ns == NS_NONE ? deadline : ns_add(f->stop_since_ns, later(f->stop_grace_ns, GRACE_FLOOR_NS));
         ctr_stop_step(v, c, f, own < deadline ? own : deadline, turn_of(v, c));
     }
     cancel_starts(v, reason);
@@ -114,14 +108,14 @@ static int64_t termination_deadline(const View *v)
     const PlanInput *in = v->in;
     int64_t since = in->terminating ? in->terminating_since_ns : v->now;
     int64_t grace = in->terminating ? in->terminating_grace_ns : spec_grace_ns(v);
-    int64_t deadline = plus(since, later(grace, GRACE_FLOOR_NS));
+    int64_t deadline = ns_add(since, later(grace, GRACE_FLOOR_NS));
     /* Deletion grace goes before all others, and may be shortened on the way: the timestamp is when it ends. */
     const OptTime *d = &v->pod->metadata.deletion_timestamp;
     if (!d->set)
         return deadline;
-    int64_t asked = later(d->ns, plus(since, GRACE_FLOOR_NS));
+    int64_t asked = later(d->ns, ns_add(since, GRACE_FLOOR_NS));
     /* Objects carry whole seconds: a timestamp less than one second before our own deadline is our own. */
-    if (!in->terminating || asked < deadline - NS_PER_S)
+    if (!in->terminating || asked < ns_sub(deadline, NS_PER_S))
         deadline = asked;
     return deadline;
 }
@@ -191,7 +185,7 @@ void plan_terminate(View *v)
         bool terminal = phase_terminal(v->pod->status.phase);
         bool deleted = v->pod->metadata.deletion_timestamp.set;
         Action *a = act(v, ACT_KILL_POD, NULL, NULL, deleted || !terminal ? "" : v->pod->status.phase);
-        a->grace_ns = termination_deadline(v) - v->now;
+        a->grace_ns = later(ns_sub(termination_deadline(v), v->now), 0);
     }
     /* Shown phases become terminal only when nothing runs any more (status_manager.go, mergePodStatus). */
     if (!in->terminating || stop_all(v, termination_deadline(v), endings[ending].stop)) {
