@@ -132,8 +132,7 @@ static void on_sandbox_stopped(void *arg, Err *err)
         SCOPED(mem_free) char *text = err_text(err);
         worker_event(w, true, "FailedKillPod", NULL, "error killing pod: %s", text);
         err_free(err);
-        /* Planned again at the next fact or at the requeue: not at once, or a broken machine would spin. */
-        uv_update_time(w->agent->cfg.loop);
+        worker_retry_later(w);
     } else {
         worker_dirty(w);
     }
@@ -163,10 +162,15 @@ static void on_killed(void *arg, Err *err)
     fault_step("restart.killed");
     if (err && !w->closed) {
         SCOPED(mem_free) char *text = err_text(err);
-        worker_event(w, true, "FailedKill", NULL, "%s", text);
+        worker_event(w, true, "FailedKillPod", NULL, "error killing pod: %s", text);
+        /* Whether it was done is not known: killing the dead again does no harm. */
+        LIST_EACH(i, &w->instances)
+            i->kill_at_ns = NS_NONE;
+        worker_retry_later(w);
+    } else {
+        worker_dirty(w);
     }
     err_free(err);
-    worker_dirty(w);
     request_free(r);
 }
 
@@ -241,9 +245,11 @@ static void on_removed(void *arg, Err *err)
         err_free(err);
         if (!w->closed)
             worker_instance(w, r->id)->removing = false;
+        worker_retry_later(w);
+    } else {
+        worker_dirty(w);
     }
     fault_step("restart.removed");
-    worker_dirty(w);
     request_free(r);
 }
 

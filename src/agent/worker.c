@@ -8,6 +8,8 @@
 
 /* While an intent cannot be made durable (a full disk), nothing is killed; it is tried again this often. */
 #define SAVE_RETRY_NS NS_PER_S
+/* After a failed kill, removal or teardown: those are local and cheap, so sooner than the kubelet's 10 s. */
+#define RETRY_MAX_NS NS_PER_S
 /* nestedpendingoperations: 500 ms, doubled up to 2 min 2 s; a quiet machine hides that behind one fixed step. */
 #define VOLUME_RETRY_MS 2000
 
@@ -211,6 +213,15 @@ static bool store_status(Worker *w, Plan *p)
 static void on_requeue(uv_timer_t *t)
 {
     worker_dirty(t->data);
+}
+
+void worker_retry_later(Worker *w)
+{
+    if (w->closed)
+        return;
+    int64_t retry = w->agent->cfg.plan.retry_ns;
+    uv_update_time(w->agent->cfg.loop);
+    (void)uv_timer_start(&w->requeue, on_requeue, (uint64_t)((retry < RETRY_MAX_NS ? retry : RETRY_MAX_NS) / NS_PER_MS), 0);
 }
 
 static void arm_requeue(Worker *w, int64_t at_ns)

@@ -75,6 +75,8 @@ Worker *worker_ref(Worker *w);
 void worker_unref(Worker *w);
 void worker_turn(Worker *w);
 void worker_dirty(Worker *w);
+/* Plans again in a while: after a request that failed, since at once a broken machine would spin. */
+void worker_retry_later(Worker *w);
 /* Everything plan_pod() wants to know; <facts> must outlive *in. Caller plan_input_done()s and pod_facts_done()s. */
 void worker_input(Worker *w, PodFacts *facts, PlanInput *in);
 Instance *worker_instance(Worker *w, const char *id); /* found or made */
