@@ -79,14 +79,29 @@ static const CliOption explain_options[] = {
     {.name = "exit", .arg = "NAME=CODE", .repeat = true, .help = "the exit to explain"},
 };
 static const CliOption image_import_options[] = {
-    {.name = "ref", .arg = "NAME", .help = "reference to give; needed for a plain root filesystem"},
+    {.name = "name", .arg = "REFERENCE", .help = "reference to give; needed for a plain root filesystem"},
+    {.name = "quiet", .letter = 'q', .help = "print only the ids"},
+    {.name = "store", .arg = "DIR", .help = "the image store itself, instead of images/ in --root"},
 };
 static const CliOption image_ls_options[] = {
-    {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "json", .help = "print JSON"},
-    {.name = "quiet", .letter = 'q', .help = "only the ids"},
+    {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "table wide json yaml", .def = "table",
+     .help = "table, wide (with digests and users), json or yaml"},
+    {.name = "quiet", .letter = 'q', .help = "print only the ids"},
+};
+static const CliOption image_rm_options[] = {
+    {.name = "force", .letter = 'f', .help = "take the names also from an image that a container uses"},
+};
+static const CliOption image_inspect_options[] = {
+    {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "json yaml", .def = "json", .help = "json or yaml"},
 };
 static const CliOption image_prune_options[] = {
-    {.name = "all", .letter = 'a', .help = "also tagged images that no Pod uses"},
+    {.name = "all", .letter = 'a', .help = "also tagged images that no container uses"},
+};
+static const CliOption doctor_options[] = {
+    {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "text json yaml", .def = "text",
+     .help = "how to print it: text, json or yaml"},
+    {.name = "cni-conf-dir", .arg = "DIR", .def = "/etc/cni/net.d", .help = "CNI network configurations"},
+    {.name = "cni-bin-dir", .arg = "DIR[:DIR]", .def = "/opt/cni/bin:/usr/lib/cni", .help = "CNI plugins"},
 };
 static const CliOption json_options[] = {
     {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "json", .help = "print JSON"},
@@ -114,14 +129,17 @@ const CliCommand cli_commands[] = {
     {.name = "explain", .run = cmd_explain, .usage = "FILE --exit NAME=CODE", .summary = "say which rule an exit matches, and what follows",
      OPTIONS(explain_options), .min_operands = 1, .max_operands = -1, .flags = CLI_FILES | CLI_GATES},
     {.name = "image", .run = cmd_image, .usage = "COMMAND", .summary = "images in this machine's store", .max_operands = -1},
-    {.name = "image import", .run = cmd_image, .usage = "[--ref=NAME] PATH...",
+    {.name = "image import", .run = cmd_image, .usage = "[--name=REFERENCE] PATH...",
      .summary = "add an OCI layout or archive, a docker archive, a root filesystem tar or directory",
+     .about = "PATH is a directory or a file; - reads a tar from stdin. Compression (gzip, zstd, xz, bzip2) is seen by itself.",
      OPTIONS(image_import_options), .min_operands = 1, .max_operands = -1, .flags = CLI_FILES | CLI_NODE},
     {.name = "image pull", .run = cmd_image, .usage = "REFERENCE...", .summary = "fetch images through skopeo", .min_operands = 1,
      .max_operands = -1, .flags = CLI_NODE},
     {.name = "image ls", .run = cmd_image, .usage = "[OPTIONS]", .summary = "list images", OPTIONS(image_ls_options), .flags = CLI_NODE},
-    {.name = "image rm", .run = cmd_image, .usage = "REFERENCE...", .summary = "remove images or their names", .min_operands = 1,
-     .max_operands = -1, .flags = CLI_NODE},
+    {.name = "image rm", .run = cmd_image, .usage = "[--force] REFERENCE...", .summary = "remove images or their names",
+     OPTIONS(image_rm_options), .min_operands = 1, .max_operands = -1, .flags = CLI_NODE},
+    {.name = "image inspect", .run = cmd_image, .usage = "[OPTIONS] REFERENCE...", .summary = "show an image's config, layers and users",
+     OPTIONS(image_inspect_options), .min_operands = 1, .max_operands = -1, .flags = CLI_NODE},
     {.name = "image prune", .run = cmd_image, .usage = "[--all]", .summary = "remove what no image names and nothing uses",
      OPTIONS(image_prune_options), .flags = CLI_NODE},
     {.name = "debug", .run = cmd_debug, .usage = "COMMAND", .summary = "replay and record one decision", .max_operands = -1},
@@ -130,7 +148,7 @@ const CliCommand cli_commands[] = {
     {.name = "debug dump", .run = cmd_debug, .usage = "POD", .summary = "write the facts of a running Pod, as debug plan reads them",
      .min_operands = 1, .max_operands = 1, .flags = CLI_NODE},
     {.name = "doctor", .run = cmd_doctor, .usage = "[OPTIONS]", .summary = "say what this machine lacks, and how to get it",
-     OPTIONS(json_options), .flags = CLI_NODE},
+     OPTIONS(doctor_options), .flags = CLI_NODE},
     {.name = "version", .run = cmd_version, .usage = "[OPTIONS]", .summary = "print the version", OPTIONS(json_options)},
     {.name = "completion", .run = cmd_completion, .usage = "bash|zsh|fish", .summary = "print a shell's completion script",
      .min_operands = 1, .max_operands = 1},

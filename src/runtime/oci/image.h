@@ -25,7 +25,8 @@
 typedef struct ImageStore ImageStore;
 /* Creates <dir> (0700) where needed and sweeps what a crash left. ERR_SYS, ERR_INVALID (a store of a newer version). */
 MUST_USE Err *image_store_open(const char *dir, ImageStore **ret);
-void image_store_close(ImageStore *s); /* NULL is fine; pulls under way must have ended */
+/* NULL is fine. Pulls under way are killed and done with ERR_UNAVAILABLE before it returns. */
+void image_store_close(ImageStore *s);
 SCOPED_FN(image_store_close, ImageStore *, NULL)
 /* The program whose `image import` the pull runs in a helper process; default "/proc/self/exe". */
 void image_store_set_helper(ImageStore *s, const char *program);

@@ -65,10 +65,13 @@ void image_chain_ids(const StrVec *diff_ids, StrVec *ret);
 
 /* --- the store (image_store.c, image_gc.c) ------------------------------------------------------------------------ */
 
+typedef struct Pull Pull;
 struct ImageStore {
     char *dir;     /* absolute */
     char *helper;  /* program with `image import` */
+    Pull *pulls;   /* under way */
 };
+void image_pulls_abandon(ImageStore *s); /* each is done with ERR_UNAVAILABLE (image_pull.c) */
 
 typedef struct {
     char *id; /* "sha256:HEX" */

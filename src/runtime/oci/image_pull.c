@@ -11,8 +11,10 @@
 #define PULL_TIMEOUT_NS (INT64_C(3600) * NS_PER_S) /* a connection that hangs must end some time */
 #define PULL_MAX_OUTPUT ((size_t)64 << 10)
 
-typedef struct {
+struct Pull {
     ImageStore *s;
+    Pull *next, **self; /* in the store's list; self = NULL while it is not in it */
+    Process *process;   /* the helper that runs */
     uv_loop_t *loop;
     char *ref;   /* normalised */
     char *given; /* as the caller said it, for messages */
@@ -20,12 +22,17 @@ typedef struct {
     int tmp_lock;
     void (*done)(void *arg, const char *id, Err *err);
     void *arg;
-} Pull;
+};
 
 static void pull_free(Pull *p)
 {
     if (!p)
         return;
+    if (p->self) {
+        *p->self = p->next;
+        if (p->next)
+            p->next->self = p->self;
+    }
     if (p->tmp) /* a handful of files; what cannot be removed is swept at the next open */
         err_free(fs_remove_tree(p->tmp));
     fd_close(p->tmp_lock);
@@ -43,6 +50,14 @@ static void pull_end(Pull *p, const char *id, Err *e)
         e = err_reason(err_wrap(e, "failed to pull image \"%s\"", p->given), "ErrImagePull");
     p->done(p->arg, id, e);
     pull_free(p);
+}
+
+void image_pulls_abandon(ImageStore *s)
+{
+    while (s->pulls) {
+        process_abandon(s->pulls->process);
+        pull_end(s->pulls, NULL, err_new(ERR_UNAVAILABLE, 0, "interrupted"));
+    }
 }
 
 /* --- what helpers say -------------------------------------------------------------------------------------------- */
@@ -110,7 +125,7 @@ static void on_fetched(void *arg, ProcessResult *res)
     SCOPED(mem_free) char *dir = mem_fmt("%s/dir", p->tmp);
     const char *const argv[] = {p->s->helper, "image", "import", "--quiet", store, name, dir, NULL};
     ProcessSpec spec = {.argv = argv, .max_output = PULL_MAX_OUTPUT, .timeout_ns = PULL_TIMEOUT_NS};
-    Err *e = process_start(p->loop, &spec, on_imported, p, NULL);
+    Err *e = process_start(p->loop, &spec, on_imported, p, &p->process);
     if (e)
         pull_end(p, NULL, err_wrap(e, "import what was fetched"));
 }
@@ -168,7 +183,7 @@ static Err *start_fetch(Pull *p, const char *skopeo)
     strvec_add(&argv, "dir:dir"); /* relative: a ':' in the store's path would be taken for skopeo's own */
     ProcessSpec spec = {.argv = (const char *const *)argv.v, .cwd = p->tmp, .max_output = PULL_MAX_OUTPUT,
                         .timeout_ns = PULL_TIMEOUT_NS};
-    return process_start(p->loop, &spec, on_fetched, p, NULL);
+    return process_start(p->loop, &spec, on_fetched, p, &p->process);
 }
 
 Err *image_pull(ImageStore *s, uv_loop_t *loop, const char *ref, void (*done)(void *arg, const char *id, Err *err), void *arg)
@@ -196,6 +211,11 @@ Err *image_pull(ImageStore *s, uv_loop_t *loop, const char *ref, void (*done)(vo
         e = start_fetch(p, skopeo);
     if (e)
         return err_reason(err_wrap(e, "failed to pull image \"%s\"", ref), "ErrImagePull");
+    p->self = &s->pulls;
+    p->next = s->pulls;
+    if (p->next)
+        p->next->self = &p->next;
+    s->pulls = p;
     p = NULL; /* the callbacks' now */
     return NULL;
 }

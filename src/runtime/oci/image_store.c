@@ -94,6 +94,7 @@ void image_store_close(ImageStore *s)
 {
     if (!s)
         return;
+    image_pulls_abandon(s);
     free(s->dir);
     free(s->helper);
     free(s);
