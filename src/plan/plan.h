@@ -94,7 +94,8 @@ typedef enum {
     ACT_KILL_POD,       /* begin to end the Pod: grace_ns, reason as terminating_reason. Made durable (terminating*), then
                          * planned again */
     ACT_STOP_SANDBOX,   /* tear the network down and stop sandbox <id>; no error if it is stopped already */
-    ACT_REMOVE_SANDBOX, /* forget stopped sandbox <id> */
+    ACT_REMOVE_SANDBOX, /* forget sandbox <id>, which is not ready any more; if it died by itself, what a stop would have torn
+                         * down goes first */
     ACT_N
 } ActionKind;
 extern const char *const action_names[ACT_N]; /* "wait", "createSandbox", "start", "kill", "preStop", "signal", ... */

@@ -8,7 +8,8 @@
 typedef struct {
     ProbeKind kind;
     char *container_id;     /* instance the state is about; NULL = none yet */
-    ProbeResult result;     /* initial: readiness Failure, liveness Success, startup Unknown */
+    ProbeResult result;     /* initial: liveness Success, startup and readiness Unknown; Unknown readiness is "as
+                             * it was": false for a new instance, kept over a restart of the agent */
     ProbeResult last_raw;   /* of the last single attempts */
     int64_t streak;         /* how many equal raw results in a row */
     bool on_hold;           /* until a new container id appears */
@@ -20,7 +21,8 @@ void probe_worker_init(ProbeWorker *w, ProbeKind kind);
 void probe_worker_done(ProbeWorker *w);
 
 typedef enum { PROBE_IDLE, PROBE_RUN } ProbeStep;
-/* One turn for a worker: follows the container's instance, resets on a new id, and says whether to run an attempt now.
+/* Sets in_flight when it says PROBE_RUN; the outcome, or the caller that gives the attempt up, clears it.
+ * One turn for a worker: follows the container's instance, resets on a new id, and says whether to run an attempt now.
  * <started>: the container's startup probe has succeeded or there is none. *ret_next_ns: when to ask again. */
 ProbeStep probe_worker_step(ProbeWorker *w, const Probe *spec, const ContainerFact *f, bool started, bool pod_deleted,
                             int64_t now_ns, int64_t *ret_next_ns);

@@ -104,15 +104,10 @@ static bool crash_backoff_holds(View *v, Ctr *c)
 
 bool volumes_hold(View *v)
 {
-    const SetupFact *s = &v->in->volumes;
-    int64_t until = ns_add(s->at_ns, v->in->config.retry_ns);
-    if (s->in_flight)
-        wait_for(v, NULL, "Volumes", NS_NONE);
-    else if (s->failed && v->now < until)
-        wait_for(v, NULL, "FailedMount", until);
-    else
-        return false;
-    return true;
+    const SetupFact *s = &v->in->volumes; /* the shell tries again by itself: a new fact comes */
+    if (s->in_flight || s->failed)
+        wait_for(v, NULL, s->failed ? "FailedMount" : "Volumes", NS_NONE);
+    return s->in_flight || s->failed;
 }
 
 bool ctr_start(View *v, Ctr *c)

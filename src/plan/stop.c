@@ -133,8 +133,7 @@ static bool remove_sandboxes(View *v, const char *reason)
 {
     LIST_EACH(s, &v->in->runtime->sandboxes)
     {
-        act(v, ACT_STOP_SANDBOX, NULL, s->id, reason)->attempt = s->attempt;
-        act(v, ACT_REMOVE_SANDBOX, NULL, s->id, reason)->attempt = s->attempt;
+        act(v, s->state == SANDBOX_READY ? ACT_STOP_SANDBOX : ACT_REMOVE_SANDBOX, NULL, s->id, reason)->attempt = s->attempt;
     }
     return v->in->runtime->sandboxes.n > 0 || v->in->sandbox.in_flight;
 }

@@ -51,8 +51,8 @@ static void learn_exit(const View *v, Ctr *c)
         c->exit_code = (int32_t)t->exit_code.v;
     }
     /* Ended by the restart's SIGKILL, or by itself just before it? An agent that died since has forgotten whom it
-     * killed; in the middle of a restart a death by SIGKILL is then ours, unless it is known to be the OOM killer's. */
-    bool asked = str_eq(f->stop_reason, REASON_RESTARTING) || (v->was_restarting && !f->stop_reason);
+     * killed; in the middle of a restart a death by SIGKILL is ours, unless it is known to be the OOM killer's. */
+    bool asked = str_eq(f->stop_reason, REASON_RESTARTING) || v->was_restarting;
     c->reset_killed = t ? str_eq(t->reason, REASON_RESTARTING)
                         : asked && (!c->exit_known || c->exit_code == EXIT_KILLED) && !str_eq(f->reason, "OOMKilled");
 }
