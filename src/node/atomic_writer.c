@@ -186,7 +186,7 @@ static bool is_current(const Writer *w)
     return !e && n == w->p->n;
 }
 
-/* What a write that died left behind: versions that ..data does not name, and the link that was to become ..data. */
+/* Versions that ..data does not name: the one before, and what writes that died left. */
 static Err *remove_leftovers(const Writer *w)
 {
     SCOPED(strvec_done) StrVec stale = {0};
@@ -285,6 +285,7 @@ static Err *write_version(const Writer *w, const char *name, AtomicOwner *owner,
 
 static Err *swap(const Writer *w, const char *name)
 {
+    (void)unlinkat(w->fd, DATA_TMP, 0); /* of a write that died */
     if (symlinkat(name, w->fd, DATA_TMP) < 0)
         return err_new(ERR_SYS, errno, "create %s/" DATA_TMP, w->path);
     if (fault_hit("rename") || renameat(w->fd, DATA_TMP, w->fd, DATA) < 0) {
@@ -333,11 +334,8 @@ static Err *unlink_stale(const Writer *w)
 
 static Err *new_version(const Writer *w, AtomicOwner *owner, void *arg)
 {
-    Err *e = remove_leftovers(w);
-    if (e)
-        return e;
     char name[NAME_BYTES_MAX + 1];
-    e = make_version(w, name, sizeof name);
+    Err *e = make_version(w, name, sizeof name);
     if (!e)
         e = write_version(w, name, owner, arg);
     fault_step("volume.written");
@@ -352,6 +350,17 @@ static Err *new_version(const Writer *w, AtomicOwner *owner, void *arg)
     return NULL;
 }
 
+static Err *read_current(Writer *w)
+{
+    ssize_t n = readlinkat(w->fd, DATA, w->old, sizeof w->old - 1);
+    if (n < 0 && errno != ENOENT)
+        return err_new(ERR_SYS, errno, "read link %s/" DATA, w->path);
+    w->old[n < 0 ? 0 : n] = '\0';
+    if (!str_starts(w->old, "..") || strchr(w->old, '/'))
+        w->old[0] = '\0'; /* not made by us: never followed, replaced by the swap */
+    return NULL;
+}
+
 Err *atomic_write(const char *dir, Payload *p, AtomicOwner *owner, void *arg)
 {
     Err *e = payload_settle(p);
@@ -362,22 +371,14 @@ Err *atomic_write(const char *dir, Payload *p, AtomicOwner *owner, void *arg)
     if (fd < 0)
         return err_new(ERR_SYS, errno, "open %s", dir);
     Writer w = {.path = dir, .fd = fd, .p = p};
-    ssize_t n = readlinkat(fd, DATA, w.old, sizeof w.old - 1);
-    if (n < 0 && errno != ENOENT)
-        return err_new(ERR_SYS, errno, "read link %s/" DATA, dir);
-    w.old[n < 0 ? 0 : n] = '\0';
-    if (!str_starts(w.old, "..") || strchr(w.old, '/'))
-        w.old[0] = '\0'; /* not made by us: never followed, replaced by the swap */
-    bool current = is_current(&w);
-    if (!current)
-        e = new_version(&w, owner, arg);
-    if (!e)
-        e = link_files(&w);
-    if (!e)
-        e = unlink_stale(&w);
-    if (!e && !current && w.old[0]) {
-        SCOPED(mem_free) char *old = mem_fmt("%s/%s", dir, w.old);
-        e = fs_remove_tree(old);
+    if ((e = read_current(&w)))
+        return e;
+    if (!is_current(&w)) {
+        if ((e = new_version(&w, owner, arg)) || (e = read_current(&w)))
+            return e;
     }
-    return e;
+    /* Also when nothing changed: the write that made this version may have died before it came here. */
+    if ((e = link_files(&w)) || (e = unlink_stale(&w)))
+        return e;
+    return remove_leftovers(&w);
 }
