@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # lib.sh - what the three programs of the ML worker share. Runs in busybox's shell.
 
 # A directory that outlives an in-place restart: the one that is named, else the first of these that is a volume. Nothing

@@ -4,6 +4,7 @@
 #   WORK_DIR     where (else /work or /checkpoint, if one is a volume, else /tmp/work)
 #   SETUP_TIME   seconds it takes (0.5)
 set -eu
+# shellcheck source=tools/images/lib.sh
 . /usr/lib/ml-worker/lib.sh
 dir=$(kept_dir)
 [ -n "$dir" ] || dir=/tmp/work

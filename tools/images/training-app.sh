@@ -6,6 +6,7 @@
 #   FAIL_AT         steps at which it reports a failure to the watcher, each once, and hangs ("10 25"; none)
 #   WORK_DIR        where the report goes (else /work or /checkpoint, if one is a volume)
 set -eu
+# shellcheck source=tools/images/lib.sh
 . /usr/lib/ml-worker/lib.sh
 trap 'echo "training: stopping at step $step"; exit 143' TERM INT
 dir=${CHECKPOINT_DIR:-}

@@ -6,6 +6,7 @@
 #                limit where none is; when it is set and there is no volume, the Pod's /dev/shm is tried
 #   WORK_DIR     the shared directory (else /work or /checkpoint, if one is a volume)
 set -eu
+# shellcheck source=tools/images/lib.sh
 . /usr/lib/ml-worker/lib.sh
 trap 'echo "watcher: stopping"; exit 0' TERM INT
 dir=$(kept_dir)
