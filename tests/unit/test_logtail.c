@@ -40,6 +40,11 @@ static void expect(uv_loop_t *loop, Seen *s, const char *want)
     str_clear(&s->text);
 }
 
+static void on_tick(uv_timer_t *t)
+{
+    (void)t;
+}
+
 #define TS "2026-01-02T15:04:05.123456789Z "
 
 static void test_follow(void)
@@ -48,6 +53,9 @@ static void test_follow(void)
     CHECK(mkdtemp(dir) != NULL);
     uv_loop_t loop;
     uv_loop_init(&loop);
+    uv_timer_t alive; /* a watch alone does not keep the loop turning */
+    (void)uv_timer_init(&loop, &alive);
+    (void)uv_timer_start(&alive, on_tick, 1, 1);
     Seen seen = {0};
     LogTail *t = logtail_new(&loop, dir, on_line, &seen);
     logtail_follow(t, "c", 0); /* neither directory nor file is there yet */
@@ -71,6 +79,7 @@ static void test_follow(void)
     logtail_drain(t);
     CHECK_STR(seen.text.p, "drained\n");
     logtail_free(t);
+    uv_close((uv_handle_t *)&alive, NULL);
     CHECK_INT(uv_run(&loop, UV_RUN_DEFAULT), 0);
     CHECK_INT(uv_loop_close(&loop), 0);
     str_done(&seen.text);
