@@ -1,0 +1,92 @@
+#include "os/unixsock.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "os/fault.h"
+#include "os/fs.h"
+
+/* *ret_dir stays open as long as the address is used. */
+static Err *address(const char *path, struct sockaddr_un *a, int *ret_dir)
+{
+    *a = (struct sockaddr_un){.sun_family = AF_UNIX};
+    *ret_dir = -EBADF;
+    if (strlen(path) < sizeof a->sun_path) {
+        memcpy(a->sun_path, path, strlen(path) + 1);
+        return NULL;
+    }
+    const char *slash = strrchr(path, '/');
+    if (!slash || strlen(slash) > 64)
+        return err_new(ERR_INVALID, 0, "socket name %s is too long", path);
+    SCOPED(mem_free) char *dir = mem_dup_strn(path, (size_t)(slash - path));
+    int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return err_new(errno == ENOENT ? ERR_NOT_FOUND : ERR_SYS, errno, "open %s", dir);
+    (void)snprintf(a->sun_path, sizeof a->sun_path, "/proc/self/fd/%d%s", fd, slash);
+    *ret_dir = fd;
+    return NULL;
+}
+
+Err *unix_listen(const char *path, int *ret_fd)
+{
+    struct sockaddr_un a;
+    SCOPED(fd_close) int dir = -EBADF;
+    Err *e = address(path, &a, &dir);
+    if (e)
+        return e;
+    SCOPED(fd_close) int fd = fault_hit("socket") ? -1 : socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return err_new(ERR_SYS, errno, "make socket %s", path);
+    (void)unlink(a.sun_path);
+    mode_t old = umask(0177);
+    int rc = bind(fd, (struct sockaddr *)&a, sizeof a);
+    int bind_errno = errno;
+    (void)umask(old);
+    if (rc < 0)
+        return err_new(ERR_SYS, bind_errno, "bind socket %s", path);
+    if (listen(fd, 16) < 0)
+        return err_new(ERR_SYS, errno, "listen on %s", path);
+    *ret_fd = MOVE(fd, -EBADF);
+    return NULL;
+}
+
+Err *unix_connect(const char *path, int *ret_fd)
+{
+    struct sockaddr_un a;
+    SCOPED(fd_close) int dir = -EBADF;
+    Err *e = address(path, &a, &dir);
+    if (e)
+        return e;
+    SCOPED(fd_close) int fd = fault_hit("socket") ? -1 : socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return err_new(ERR_SYS, errno, "make socket");
+    if (fault_hit("connect") || connect(fd, (struct sockaddr *)&a, sizeof a) < 0) {
+        ErrKind kind = errno == ENOENT ? ERR_NOT_FOUND : errno == ECONNREFUSED || errno == EAGAIN ? ERR_UNAVAILABLE : ERR_SYS;
+        return err_new(kind, errno, "connect to %s", path);
+    }
+    *ret_fd = MOVE(fd, -EBADF);
+    return NULL;
+}
+
+Err *unix_recv_fd(int fd, int *ret_fd)
+{
+    char byte[128];
+    struct iovec iov = {byte, sizeof byte};
+    union {
+        struct cmsghdr align;
+        char buf[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.buf, .msg_controllen = sizeof control.buf};
+    if (recvmsg(fd, &m, MSG_CMSG_CLOEXEC) < 0)
+        return err_new(ERR_SYS, errno, "receive a descriptor");
+    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(sizeof(int)))
+        return err_new(ERR_INVALID, 0, "a message without a descriptor");
+    memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
+    return NULL;
+}

@@ -1,0 +1,191 @@
+/* A container's output goes through FIFOs that the container holds open for reading too (O_RDWR): when the shim dies, the
+ * container gets no SIGPIPE, its writes go into the pipe, and the next shim reads on. The pipe ends (read returns 0) when
+ * the last process of the container has gone. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "os/fault.h"
+#include "os/fs.h"
+#include "os/unixsock.h"
+#include "shim/shim.h"
+
+#define READ_BYTES 65536
+#define TURN_READS 4    /* at most this many reads a stream a turn: one chatty container does not starve the others */
+#define DRAIN_READS 64  /* at the end of a container: a pipe holds 64 KiB unless somebody enlarged it */
+
+static const char *const fifo_names[3] = {"in", "out", "err"};
+
+static void handle_free(uv_handle_t *h)
+{
+    mem_free(h);
+}
+
+Err *streams_make(Ctr *c)
+{
+    const json_t *rec = ctr_rec(c);
+    Err *e = podlog_open(&c->log, json_str(rec, "log_path"), json_i64(rec, "log_max_bytes", 0),
+                         (int)json_i64(rec, "log_max_files", 5));
+    if (e || json_flag(rec, "tty", false))
+        return e;
+    for (int i = json_flag(rec, "stdin", false) ? 0 : 1; i < 3; i++) {
+        SCOPED(mem_free) char *path = ctr_path(c->shim, c->id, fifo_names[i]);
+        (void)unlink(path);
+        if (mkfifo(path, 0600) < 0)
+            return err_new(ERR_SYS, errno, "make fifo %s", path);
+    }
+    return NULL;
+}
+
+static Err *fifo_open(const Ctr *c, int which, int flags, int *ret)
+{
+    SCOPED(mem_free) char *path = ctr_path(c->shim, c->id, fifo_names[which]);
+    *ret = fault_hit("open") ? -1 : open(path, flags | O_CLOEXEC);
+    return *ret < 0 ? err_new(ERR_SYS, errno, "open fifo %s", path) : NULL;
+}
+
+Err *streams_open(Ctr *c, int ret_fds[3])
+{
+    Err *e = NULL;
+    for (int i = 0; i < 2 && !e; i++)
+        e = fifo_open(c, i + 1, O_RDONLY | O_NONBLOCK, &c->stream[i].fd);
+    for (int i = 1; i < 3 && !e; i++)
+        e = fifo_open(c, i, O_RDWR, &ret_fds[i]);
+    if (!e && json_flag(ctr_rec(c), "stdin", false)) {
+        e = fifo_open(c, 0, O_RDWR | O_NONBLOCK, &c->stdin_fd);
+        if (!e)
+            e = fifo_open(c, 0, O_RDWR, &ret_fds[0]);
+    }
+    return e;
+}
+
+char *streams_take(Ctr *c)
+{
+    Str out = {0};
+    for (int i = 0; i < PODLOG_STREAMS; i++)
+        for (int n = 0; n < TURN_READS && c->stream[i].fd >= 0; n++) {
+            char buf[4096];
+            ssize_t got = read(c->stream[i].fd, buf, sizeof buf);
+            if (got <= 0)
+                break;
+            str_add_n(&out, buf, (size_t)got);
+        }
+    return str_take(&out);
+}
+
+static void stream_end(Stream *st)
+{
+    if (st->poll) {
+        (void)uv_poll_stop(st->poll);
+        uv_close((uv_handle_t *)st->poll, handle_free);
+        st->poll = NULL;
+    }
+    fd_close(MOVE(st->fd, -EBADF));
+}
+
+/* false when nothing more comes now. */
+static bool stream_read(Stream *st)
+{
+    static char buf[READ_BYTES];
+    Ctr *c = st->ctr;
+    PodLogStream which = (PodLogStream)(st - c->stream);
+    ssize_t n = fault_hit("read") ? -1 : read(st->fd, buf, sizeof buf);
+    if (n > 0) {
+        podlog_write(&c->log, which, buf, (size_t)n, os_now_ns());
+        if (podlog_take_warning(&c->log))
+            shim_log("log of container %s: cannot be written; lines are being dropped", json_str(ctr_rec(c), "name"));
+        return true;
+    }
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return false;
+    /* 0: no writer is left; EIO: the terminal's other side has gone. */
+    podlog_end(&c->log, which, os_now_ns());
+    stream_end(st);
+    return false;
+}
+
+static void on_readable(uv_poll_t *p, int rc, int events)
+{
+    (void)rc;
+    (void)events;
+    Stream *st = p->data;
+    for (int i = 0; i < TURN_READS && st->fd >= 0 && stream_read(st); i++) {
+    }
+}
+
+void streams_start(Ctr *c)
+{
+    for (int i = 0; i < PODLOG_STREAMS; i++) {
+        Stream *st = &c->stream[i];
+        if (st->fd < 0 || st->poll)
+            continue;
+        st->poll = NEW(uv_poll_t);
+        (void)uv_poll_init(&c->shim->loop, st->poll, st->fd);
+        st->poll->data = st;
+        (void)uv_poll_start(st->poll, UV_READABLE, on_readable);
+    }
+}
+
+void streams_drain(Ctr *c)
+{
+    for (int i = 0; i < PODLOG_STREAMS; i++)
+        for (int n = 0; n < DRAIN_READS && c->stream[i].fd >= 0 && stream_read(&c->stream[i]); n++) {
+        }
+}
+
+Err *streams_adopt(Ctr *c)
+{
+    const json_t *rec = ctr_rec(c);
+    Err *e = podlog_open(&c->log, json_str(rec, "log_path"), json_i64(rec, "log_max_bytes", 0),
+                         (int)json_i64(rec, "log_max_files", 5));
+    if (e || json_flag(rec, "tty", false)) /* a terminal died with the shim that held it */
+        return e;
+    for (int i = 0; i < 2 && !e; i++)
+        e = fifo_open(c, i + 1, O_RDONLY | O_NONBLOCK, &c->stream[i].fd);
+    if (!e && json_flag(rec, "stdin", false))
+        e = fifo_open(c, 0, O_RDWR | O_NONBLOCK, &c->stdin_fd);
+    if (!e)
+        streams_start(c);
+    return e;
+}
+
+void streams_close(Ctr *c)
+{
+    for (int i = 0; i < PODLOG_STREAMS; i++)
+        stream_end(&c->stream[i]);
+    fd_close(MOVE(c->stdin_fd, -EBADF));
+    fd_close(MOVE(c->console, -EBADF));
+    podlog_close(&c->log);
+}
+
+/* The runtime connects to this and sends the terminal before `create` returns. Short name: sun_path, runtimes know no
+ * way round its 107 bytes. */
+Err *console_listen(Ctr *c, char **ret_path)
+{
+    char *path = mem_fmt("%s/tty.%.12s", c->shim->run_dir, c->id);
+    Err *e = strlen(path) > 107 ? err_new(ERR_LIMIT, 0, "socket path %s is longer than 107 bytes", path)
+                                : unix_listen(path, &c->console);
+    if (e)
+        mem_free(path);
+    else
+        *ret_path = path;
+    return e;
+}
+
+Err *console_accept(Ctr *c)
+{
+    SCOPED(mem_free) char *path = mem_fmt("%s/tty.%.12s", c->shim->run_dir, c->id);
+    SCOPED(fd_close) int conn = fault_hit("accept") ? -1 : accept4(c->console, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    int accept_errno = errno;
+    fd_close(MOVE(c->console, -EBADF));
+    (void)unlink(path);
+    if (conn < 0)
+        return err_new(ERR_SYS, accept_errno, "receive the terminal");
+    int tty;
+    Err *e = unix_recv_fd(conn, &tty);
+    if (e)
+        return err_wrap(e, "receive the terminal");
+    (void)fcntl(tty, F_SETFL, O_RDWR | O_NONBLOCK);
+    c->stream[PODLOG_STDOUT].fd = tty;
+    return NULL;
+}
