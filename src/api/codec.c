@@ -5,6 +5,7 @@
  * text only when there is something to say. */
 #include "api/codec.h"
 
+#include "api/path.h"
 #include "api/quantity.h"
 #include "base/clock.h"
 #include "wire/json.h"
@@ -15,37 +16,10 @@
 /* Far above what a Pod of 1.5 MiB (etcd's bound) says in earnest; keeps "[{},{},...]" from growing a hundredfold. */
 #define MAX_ITEMS 4096
 
-typedef struct Path {
-    const struct Path *up;
-    const char *key; /* NULL: <index> counts; the root's is the caller's prefix */
-    bool is_map_key; /* labels[key] rather than labels.key */
-    size_t index;
-} Path;
-
 typedef struct {
     DecodeMode mode;
     Report *r;
 } Decoder;
-
-static void path_add(Str *s, const Path *p)
-{
-    if (!p)
-        return;
-    path_add(s, p->up);
-    if (!p->key)
-        str_fmt(s, "[%zu]", p->index);
-    else if (p->is_map_key)
-        str_fmt(s, "[%s]", p->key);
-    else if (*p->key)
-        str_fmt(s, "%s%s", s->n ? "." : "", p->key);
-}
-
-static char *path_text(const Path *p)
-{
-    Str s = {0};
-    path_add(&s, p);
-    return str_take(&s);
-}
 
 /* A value as an error shows it: compact JSON, cut where it grows beyond a line. */
 static char *shown(const json_t *j)
@@ -158,7 +132,7 @@ static void decode_obj_list(const Decoder *d, const Path *at, const TypeDesc *t,
     size_t i;
     json_t *v;
     json_array_foreach(j, i, v)
-        (void)decode_object(d, &(Path){at, NULL, false, i}, t, v, list_add(l, t->size));
+        (void)decode_object(d, AT_INDEX(at, i), t, v, list_add(l, t->size));
 }
 
 static void decode_str_list(const Decoder *d, const Path *at, const json_t *j, StrList *l)
@@ -169,7 +143,7 @@ static void decode_str_list(const Decoder *d, const Path *at, const json_t *j, S
     json_t *v;
     json_array_foreach(j, i, v)
     {
-        char *s = decode_string(d, &(Path){at, NULL, false, i}, v);
+        char *s = decode_string(d, AT_INDEX(at, i), v);
         *LIST_ADD(l) = s ? s : mem_dup_str("");
     }
 }
@@ -181,7 +155,7 @@ static void decode_int_list(const Decoder *d, const Path *at, bool wide, const j
     size_t i;
     json_t *v;
     json_array_foreach(j, i, v)
-        (void)decode_int(d, &(Path){at, NULL, false, i}, v, wide, LIST_ADD(l));
+        (void)decode_int(d, AT_INDEX(at, i), v, wide, LIST_ADD(l));
 }
 
 static int by_key(const void *a, const void *b)
@@ -209,7 +183,7 @@ static void decode_str_map(const Decoder *d, const Path *at, const json_t *j, St
     json_t *v;
     json_object_foreach((json_t *)(uintptr_t)j, key, v)
     {
-        char *s = decode_string(d, &(Path){at, key, true, 0}, v);
+        char *s = decode_string(d, AT_KEY(at, key), v);
         m->v[m->n++] = (StrPair){mem_dup_str(key), s ? s : mem_dup_str("")};
     }
     if (m->n)
@@ -226,7 +200,7 @@ static void decode_res_map(const Decoder *d, const Path *at, const json_t *j, Re
     json_t *v;
     json_object_foreach((json_t *)(uintptr_t)j, key, v)
     {
-        char *q = decode_quantity(d, &(Path){at, key, true, 0}, v);
+        char *q = decode_quantity(d, AT_KEY(at, key), v);
         m->v[m->n++] = (QuantityPair){mem_dup_str(key), q ? q : mem_dup_str("0")};
     }
     if (m->n)
