@@ -269,16 +269,16 @@ static void remove_container(Worker *w, const Action *a)
 
 /* --- the Pod ----------------------------------------------------------------------------------------------------- */
 
-static void begin_end(Worker *w, const Action *a)
+void worker_begin_end(Worker *w, const char *reason, int64_t grace_ns)
 {
     PodRecord *r = &w->rec;
-    if (r->terminating && str_eq(r->terminating_reason, a->reason) && r->terminating_grace_ns <= a->grace_ns)
+    if (r->terminating && str_eq(r->terminating_reason, str_or(reason, "")) && r->terminating_grace_ns <= grace_ns)
         return;
     if (!r->terminating)
         r->terminating_since_ns = worker_now();
     r->terminating = true;
-    r->terminating_grace_ns = a->grace_ns;
-    mem_set_str(&r->terminating_reason, str_or(a->reason, ""));
+    r->terminating_grace_ns = grace_ns;
+    mem_set_str(&r->terminating_reason, str_or(reason, ""));
     SCOPED(err_free) Err *e = pod_record_save(w->agent->root, r, true);
     if (e) {
         /* A death of the agent would forget this decision, but the same facts lead to it again. */
@@ -326,7 +326,7 @@ void worker_act(Worker *w, const Plan *p, const PodFacts *facts)
             remove_container(w, a);
             break;
         case ACT_KILL_POD:
-            begin_end(w, a);
+            worker_begin_end(w, a->reason, a->grace_ns);
             break;
         case ACT_STOP_SANDBOX:
             end_sandbox(w, a->id, false);

@@ -286,13 +286,14 @@ Worker *worker_new(Agent *a, PodRecord *rec, const Objects *objects, int lock_fd
     w->objects = objects;
     w->lock_fd = lock_fd;
     w->refs = 1;
-    uv_timer_t *timers[] = {&w->requeue, &w->probe_timer, &w->volume_timer};
+    uv_timer_t *timers[] = {&w->requeue, &w->probe_timer, &w->volume_timer, &w->evict_timer};
     for (size_t i = 0; i < ARRAY_LEN(timers); i++) {
         (void)uv_timer_init(a->cfg.loop, timers[i]);
         timers[i]->data = w;
         w->open_handles++;
     }
     probes_init(w);
+    worker_watch_usage(w);
     return w;
 }
 
@@ -343,4 +344,5 @@ void worker_close(Worker *w)
     uv_close((uv_handle_t *)&w->requeue, on_worker_handle_closed);
     uv_close((uv_handle_t *)&w->probe_timer, on_worker_handle_closed);
     uv_close((uv_handle_t *)&w->volume_timer, on_worker_handle_closed);
+    uv_close((uv_handle_t *)&w->evict_timer, on_worker_handle_closed);
 }

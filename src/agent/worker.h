@@ -4,6 +4,7 @@
  *   act.c      what each action does
  *   start.c    the steps of one container's start: image, environment, mounts, create, start, postStart
  *   hooks.c    postStart and preStop
+ *   evict.c    emptyDir volumes over their sizeLimit
  *   probes.c   when the core's probe machines say so, the probe itself */
 #ifndef REPRISE_AGENT_WORKER_H
 #define REPRISE_AGENT_WORKER_H
@@ -51,7 +52,7 @@ struct Worker {
     bool stopping_sandbox;
     char *files_for;        /* sandbox id for which /etc/hosts and kin were written */
     LIST_OF(ProbeSlot) probes;
-    uv_timer_t requeue, probe_timer, volume_timer;
+    uv_timer_t requeue, probe_timer, volume_timer, evict_timer;
     unsigned open_handles;
 };
 
@@ -94,6 +95,12 @@ void worker_setup_volumes(Worker *w);
 
 /* act.c: <facts> are those the plan was made from. */
 void worker_act(Worker *w, const Plan *p, const PodFacts *facts);
+
+/* Makes it durable that the Pod is to end (ACT_KILL_POD). */
+void worker_begin_end(Worker *w, const char *reason, int64_t grace_ns);
+
+/* evict.c: looks after emptyDir size limits from now on. */
+void worker_watch_usage(Worker *w);
 
 /* start.c */
 void start_container(Worker *w, const Container *c, const char *sandbox_id, uint32_t attempt);

@@ -13,6 +13,7 @@ COMMAND_FN(cmd_explain);
 COMMAND_FN(cmd_debug);
 COMMAND_FN(cmd_image);
 COMMAND_FN(cmd_doctor);
+COMMAND_FN(cmd_volume_usage);
 COMMAND_FN(cmd_version);
 COMMAND_FN(cmd_completion);
 COMMAND_FN(cmd_help);
@@ -149,6 +150,9 @@ const CliCommand cli_commands[] = {
      .min_operands = 1, .max_operands = 1, .flags = CLI_NODE},
     {.name = "doctor", .run = cmd_doctor, .usage = "[OPTIONS]", .summary = "say what this machine lacks, and how to get it",
      OPTIONS(doctor_options), .flags = CLI_NODE},
+    {.name = "volume-usage", .run = cmd_volume_usage, .usage = "UID",
+     .summary = "say which emptyDir of a Pod is over its sizeLimit (the agent's helper)", .min_operands = 1, .max_operands = 1,
+     .flags = CLI_NODE | CLI_HIDDEN},
     {.name = "version", .run = cmd_version, .usage = "[OPTIONS]", .summary = "print the version", OPTIONS(json_options)},
     {.name = "completion", .run = cmd_completion, .usage = "bash|zsh|fish", .summary = "print a shell's completion script",
      .min_operands = 1, .max_operands = 1},
