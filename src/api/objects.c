@@ -124,6 +124,7 @@ static const char *read_pod(const Reader *rd, json_t *doc, DocReport *dr)
     Pod *p = api_decode(&type_Pod, doc, "", DECODE_STRICT, r);
     size_t n = r->errors.n;
     *LIST_ADD(&rd->objs->pods) = p;
+    dr->pod = p;
     check_create_meta(&p->metadata, r);
     clear_system_fields(&p->metadata);
     api_done(&type_PodStatus, &p->status);

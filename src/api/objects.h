@@ -20,6 +20,7 @@ typedef struct {
     char *source; /* file name, or "-" */
     size_t index; /* document in the file, from 0 */
     char *kind, *name, *namespace_;
+    const Pod *pod; /* what the document became, owned by Objects; NULL if it is no Pod */
     Report report;
 } DocReport;
 typedef struct { LIST_OF(DocReport) docs; } DocReports;

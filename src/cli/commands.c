@@ -66,7 +66,8 @@ static const CliOption delete_options[] = {
     {.name = "no-logs", .help = "do not show the containers' output"},
 };
 static const CliOption validate_options[] = {
-    {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "json", .help = "print a metav1.Status with its causes"},
+    {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "text json yaml", .def = "text",
+     .help = "text (a line an error), or a metav1.Status with its causes for each document"},
     {.name = "lint", .help = "warn of what breaks under in-place restart"},
 };
 static const CliOption simulate_options[] = {
