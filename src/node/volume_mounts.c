@@ -98,7 +98,7 @@ static Err *sub_path_failed(const Build *b, const VolumeMount *m, const char *wh
     SCOPED(err_free) Err *e = cause;
     SCOPED(mem_free) char *text = err_text(e);
     ctx_warn(b->ctx, "container %s: subPath of volumeMount %s: %s", b->c->name, m->name, text);
-    return err_new(e->kind, e->sys, "failed to %s for volumeMount \"%s\" of container \"%s\"", what, m->name, b->c->name);
+    return err_new(e->kind, 0, "failed to %s for volumeMount \"%s\" of container \"%s\"", what, m->name, b->c->name);
 }
 
 /* Opens what the subPath names, made first where it is missing. */
