@@ -200,10 +200,11 @@ static const struct KindRow *find_kind(const char *kind)
     return NULL;
 }
 
+/* Only within one input: separate files may be versions of one thing. */
 static void check_duplicate(const DocReports *reports, DocReport *dr)
 {
     LIST_EACH(other, &reports->docs)
-        if (other != dr && dr->name && str_eq(other->kind, dr->kind) && str_eq(other->name, dr->name) &&
+        if (other != dr && dr->name && str_eq(other->source, dr->source) && str_eq(other->kind, dr->kind) && str_eq(other->name, dr->name) &&
             str_eq(other->namespace_, dr->namespace_)) {
             report_add(&dr->report, CAUSE_DUPLICATE, "metadata.name", "Duplicate value: \"%s\"", dr->name);
             return;
