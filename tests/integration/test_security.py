@@ -16,7 +16,7 @@ import uuid
 import pytest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BUILD = os.environ.get("REPRISE_BUILD", os.path.join(ROOT, "build"))
+BUILD = os.path.join(ROOT, os.environ.get("REPRISE_BUILD", "build"))
 TOOL = os.environ.get("OCISPEC_MAKE", os.path.join(BUILD, "tests", "tools", "ocispec_make"))
 BUSYBOX = "/bin/busybox"
 RUNTIMES = [r for r in ("crun", "runc") if shutil.which(r)]

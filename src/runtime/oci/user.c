@@ -175,10 +175,11 @@ void oci_image_user(const char *user, int64_t *ret_uid, char **ret_name)
     *ret_uid = -1;
     const char *u = str_or(user, "");
     SCOPED(mem_free) char *name = mem_dup_strn(u, strcspn(u, ":"));
-    if (!*name)
-        *ret_uid = 0;
-    else if (!is_number(name) || !parse_id(name, ret_uid))
+    int64_t uid = 0;
+    if (*name && (!is_number(name) || !parse_id(name, &uid)))
         *ret_name = MOVE(name, NULL);
+    else
+        *ret_uid = uid;
 }
 
 static OptInt pick_int(OptInt container, OptInt pod)
