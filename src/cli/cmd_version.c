@@ -23,7 +23,7 @@ int cmd_version(int argc, char **argv)
         {"libuv", uv_version_string()},
         {"jansson", jansson_version_str()},
         {"libyaml", yaml_get_version_string()},
-        {"libarchive", archive_version_string()},
+        {"libarchive", archive_version_string() + strlen("libarchive ")},
         {"libcurl", curl_version_info(CURLVERSION_NOW)->version},
         {"nghttp2", nghttp2_version(0)->version_str},
     };

@@ -126,15 +126,23 @@ static void test_table(void)
 
 static void test_help_text(void)
 {
+    static const CliOption options[] = {
+        {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "json", .help = "print JSON"},
+        {.name = "lint", .help = "warn of more"},
+        {.name = "speed", .arg = "KM", .def = "7", .help = "how fast"},
+    };
+    static const CliCommand command = {.name = "walk", .usage = "[OPTIONS] FILE...", .summary = "go by foot",
+                                       .about = "Slowly.", .options = options, .n_options = ARRAY_LEN(options),
+                                       .max_operands = -1, .flags = CLI_GATES};
     char *text = NULL;
     size_t n;
     FILE *f = open_memstream(&text, &n);
-    cli_print_help(f, cli_command("validate"));
+    cli_print_help(f, &command);
     fclose(f);
-    CHECK_STR(text, "reprise validate: check manifests as kube-apiserver does, all errors at once\n\n"
-                    "Usage: reprise validate [OPTIONS] FILE...\n\nOptions:\n"
-                    "  -o, --output=FORMAT       print a metav1.Status with its causes\n"
-                    "  --lint                    warn of what breaks under in-place restart\n"
+    CHECK_STR(text, "reprise walk: go by foot\n\nUsage: reprise walk [OPTIONS] FILE...\n\nSlowly.\n\nOptions:\n"
+                    "  -o, --output=FORMAT       print JSON\n"
+                    "  --lint                    warn of more\n"
+                    "  --speed=KM                how fast (7)\n"
                     "  --feature-gates=NAME=BOOL,...\n"
                     "                            switch Kubernetes feature gates (both are on)\n"
                     "  -h, --help                show this help\n");
