@@ -1,0 +1,151 @@
+"""The Pod's network with real CNI plugins: the machine's configuration, and the built-in network where there is none."""
+import ipaddress
+import os
+import re
+import socket
+import subprocess
+import time
+import urllib.request
+
+import pytest
+
+from pods import container, free_port, is_ready, is_running, pod, shared, status
+
+WEB = "mkdir /www; hostname > /www/index.html; exec httpd -f -p 8080 -h /www"
+READY = {"readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1, "timeoutSeconds": 1}}
+
+
+@pytest.fixture(params=["built-in", "configured"])
+def network(request, folder):
+    """Arguments that choose the network: none configured, or one that a CNI configuration of the machine's would give."""
+    conf = os.path.join(folder, "net.d")
+    os.makedirs(conf)
+    if request.param == "configured":
+        with open(os.path.join(conf, "10-test.conflist"), "w") as f:
+            f.write('{"cniVersion":"0.4.0","name":"reprise-test","plugins":[{"type":"bridge","bridge":"rtest0","isGateway":true,'
+                    '"ipMasq":true,"hairpinMode":true,"ipam":{"type":"host-local","dataDir":"%s/leases","ranges":[[{"subnet":'
+                    '"10.59.7.0/24"}]],"routes":[{"dst":"0.0.0.0/0"}]}},{"type":"portmap","capabilities":{"portMappings":true}},'
+                    '{"type":"firewall"}]}' % folder)
+    yield f"--cni-conf-dir={conf}"
+    if request.param == "configured":
+        subprocess.run(["ip", "link", "del", "rtest0"], capture_output=True, check=False)
+
+
+def fetch(url, timeout=5):
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(url, timeout=timeout) as answer:
+        return answer.read().decode()
+
+
+def eventually(call, seconds=10):
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return call()
+        except (OSError, AssertionError):
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)
+
+
+def nat_rules():
+    return subprocess.run(["iptables", "-t", "nat", "-S"], capture_output=True, text=True, check=False).stdout
+
+
+def test_address_and_files(reprise, network):
+    script = "ip -o -4 addr show eth0; ip -o link show lo; cat /etc/hosts; hostname; ip route"
+    run = reprise.run_pod(pod(container(script=script), name="web-1"), network)
+    assert run.returncode == 0, run.explain()
+    seen = reprise.log(run.pod, "main")
+    ip = next(p["status"]["podIP"] for p in run.pods if p["status"].get("podIP"))
+    assert ipaddress.ip_address(ip).is_private
+    assert re.search(rf"eth0\s+inet {re.escape(ip)}/", seen)
+    assert re.search(r"lo:.*UP", seen)
+    assert re.search(rf"^{re.escape(ip)}\s+web-1$", seen, re.M)
+    assert "\nweb-1\n" in seen
+    assert re.search(r"^default via ", seen, re.M)
+    assert any(p["status"].get("podIPs") == [{"ip": ip}] for p in run.pods)
+
+
+def test_host_reaches_pod_and_pod_reaches_pod(reprise, network):
+    web = reprise.start_pod(pod(container(script=WEB, **READY), name="web"), network)
+    ip = web.wait_for(is_ready, 30, "the server")["status"]["podIP"]
+    assert fetch(f"http://{ip}:8080/") == "web\n"
+    run = reprise.run_pod(pod(container(script=f"wget -q -T 5 -O - http://{ip}:8080/"), name="client"), network)
+    assert run.returncode == 0, run.explain()
+    assert reprise.log(run.pod, "main") == "web\n"
+    other = next(p["status"]["podIP"] for p in run.pods if p["status"].get("podIP"))
+    assert other != ip
+
+
+def test_host_port(reprise, network):
+    port = free_port()
+    ports = [{"containerPort": 8080, "hostPort": port}]
+    web = reprise.start_pod(pod(container(script=WEB, ports=ports, **READY), name="web"), network)
+    web.wait_for(is_ready, 30, "the server")
+    assert eventually(lambda: fetch(f"http://127.0.0.1:{port}/")) == "web\n"
+    assert str(port) in nat_rules()
+    web.interrupt()
+    assert web.wait().returncode == 130
+    assert f"--dport {port} " not in nat_rules()
+    with pytest.raises(OSError):
+        socket.create_connection(("127.0.0.1", port), timeout=2).close()
+
+
+def test_containers_share_the_network(reprise, network):
+    client = container("client", "for i in $(seq 50); do wget -q -T 2 -O - http://127.0.0.1:8080/ && exit 0; sleep 0.1; done; exit 1")
+    web = container("web", WEB, restartPolicy="Always")
+    run = reprise.run_pod(pod(client, init=[web], name="two"), network)
+    assert run.returncode == 0, run.explain()
+    assert reprise.log(run.pod, "client") == "two\n"
+
+
+def test_host_network(reprise):
+    run = reprise.run_pod(pod(container(script="readlink /proc/self/ns/net; hostname"), hostNetwork=True))
+    assert run.returncode == 0, run.explain()
+    assert reprise.log(run.pod, "main").split() == [os.readlink("/proc/self/ns/net"), socket.gethostname()]
+    p = next(p for p in run.pods if p["status"].get("podIP"))
+    assert p["status"]["podIP"] == p["status"]["hostIP"]
+
+
+def test_in_place_restart_keeps_address_and_namespace(reprise, network, folder):
+    spec, mount = shared(folder)
+    rules = [{"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [88]}}]
+    script = "readlink /proc/self/ns/net; ip -o -4 addr show eth0 | grep -o 'inet [0-9.]*'; exec sleep 1000"
+    source = "echo x >> /shared/runs; [ $(wc -l < /shared/runs) -gt 2 ] && exec sleep 1000; sleep 0.5; exit 88"
+    port = free_port()
+    main = container(script=script, ports=[{"containerPort": 8080, "hostPort": port}])
+    web = container("web", WEB)
+    run = reprise.start_pod(pod(main, web, container("source", source, restartPolicy="Never", restartPolicyRules=rules, **mount),
+                                name="kept", **spec), network)
+    last = run.wait_for(lambda p: is_running(p, "main", "source") and status(p, "source")["restartCount"] == 2, 40, "two restarts")
+    eventually(lambda: fetch(f"http://127.0.0.1:{port}/"))  # hostPort goes on working
+    lines = eventually(lambda: three_attempts(reprise, last))
+    assert len({attempt for attempt in lines}) == 1, lines
+    assert f"inet {last['status']['podIP']}" in lines[0]
+
+
+def three_attempts(reprise, p):
+    lines = [reprise.log(p, "main", n) for n in range(3)]
+    assert all(line.count("\n") == 2 for line in lines)
+    return lines
+
+
+def test_network_that_cannot_be_made_is_said(reprise, folder):
+    conf = os.path.join(folder, "net.d")
+    os.makedirs(conf)
+    with open(os.path.join(conf, "1.conflist"), "w") as f:
+        f.write('{"cniVersion":"1.0.0","name":"x","plugins":[{"type":"no-such-plugin"}]}')
+    run = reprise.run_pod(pod(container()), f"--cni-conf-dir={conf}", "--timeout=5", output="text")
+    assert run.returncode == 124, run.explain()
+    assert "no-such-plugin" in run.stdout + run.stderr
+
+
+def test_nothing_is_left_behind(reprise, network):
+    before = nat_rules().count("\n")
+    for name in ("a", "b"):
+        run = reprise.run_pod(pod(container(script="true"), name=name), network)
+        assert run.returncode == 0, run.explain()
+    after = nat_rules()
+    assert not re.search(r"CNI-[0-9a-f]{24}", after)
+    assert after.count("\n") <= before + 12  # portmap's shared chains stay by design
