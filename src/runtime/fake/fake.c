@@ -30,6 +30,7 @@ typedef struct {
     FakeStats stats;
     bool (*stored)(void *arg);
     void *stored_arg;
+    const char *completes;
 } Fake;
 
 static Fake *fake_of(Runtime *rt)
@@ -235,6 +236,18 @@ static Err *f_container_create(Runtime *rt, const char *uid, const char *sandbox
     return NULL;
 }
 
+static void end_container(ContainerFact *c, int32_t code, int32_t signal)
+{
+    if (c->state == RUN_EXITED)
+        return;
+    c->state = RUN_EXITED;
+    c->exit_known = true;
+    c->exit_code = code;
+    c->signal = signal;
+    c->finished_at_ns = os_now_ns();
+    c->reason = mem_dup_str(code ? "Error" : "Completed");
+}
+
 static Err *f_container_start(Runtime *rt, const char *uid, const char *id, RuntimeDone *done, void *arg)
 {
     Fake *f = fake_of(rt);
@@ -249,21 +262,11 @@ static Err *f_container_start(Runtime *rt, const char *uid, const char *id, Runt
         unsigned live = live_instances(p, c->name);
         if (live > f->stats.max_live)
             f->stats.max_live = live;
+        if (str_eq(c->name, f->completes))
+            end_container(c, 0, 0);
         changed(f, uid);
     }
     return NULL;
-}
-
-static void end_container(ContainerFact *c, int32_t code, int32_t signal)
-{
-    if (c->state == RUN_EXITED)
-        return;
-    c->state = RUN_EXITED;
-    c->exit_known = true;
-    c->exit_code = code;
-    c->signal = signal;
-    c->finished_at_ns = os_now_ns();
-    c->reason = mem_dup_str(code ? "Error" : "Completed");
 }
 
 static Err *f_container_signal(Runtime *rt, const char *uid, const char *id, int signal, RuntimeDone *done, void *arg)
@@ -381,6 +384,11 @@ Runtime *fake_runtime_new(uv_loop_t *loop)
 FakeStats *fake_stats(Runtime *rt)
 {
     return &fake_of(rt)->stats;
+}
+
+void fake_completes(Runtime *rt, const char *name)
+{
+    fake_of(rt)->completes = name;
 }
 
 bool fake_exit(Runtime *rt, const char *uid, const char *name, int32_t code)

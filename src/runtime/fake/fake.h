@@ -23,6 +23,8 @@ Runtime *fake_runtime_new(uv_loop_t *loop);
 FakeStats *fake_stats(Runtime *rt);
 /* The running instance of <name> exits with <code>, as if by itself. false if there is none. */
 bool fake_exit(Runtime *rt, const char *uid, const char *name, int32_t code);
+/* Every instance of <name> (borrowed) exits 0 as soon as it is started: an init container. */
+void fake_completes(Runtime *rt, const char *name);
 void fake_kill_sandbox(Runtime *rt, const char *uid);
 /* <stored> is asked at every SIGKILL request; false is recorded in the stats. */
 void fake_watch_intent(Runtime *rt, bool (*stored)(void *arg), void *arg);

@@ -1,0 +1,235 @@
+/* test_agent.c - the whole agent over a runtime without containers: every request failing in turn, and the death of the agent
+ * after every turn of the loop. What real containers do is tested in tests/integration. */
+#include "check.h"
+
+#include <stdio.h>
+
+#include "agent/agent.h"
+#include "agent/record.h"
+#include "os/fs.h"
+#include "runtime/fake/fake.h"
+
+static const char manifest[] =
+    "apiVersion: v1\nkind: Pod\nmetadata: {name: w}\nspec:\n  restartPolicy: Never\n"
+    "  terminationGracePeriodSeconds: 1\n"
+    "  initContainers:\n"
+    "  - {name: setup, image: 'i:1'}\n"
+    "  - {name: watch, image: 'i:1', restartPolicy: Always, restartPolicyRules: [{action: RestartAllContainers,"
+    " exitCodes: {operator: In, values: [88]}}]}\n"
+    "  containers:\n  - {name: main, image: 'i:1'}\n  - {name: helper, image: 'i:1'}\n";
+
+typedef struct {
+    uv_loop_t loop;
+    char dir[32], *root, *logs;
+    Runtime *rt;
+    Agent *agent;
+    FeatureGates gates;
+    Objects objs;
+    bool done;
+    uv_timer_t watchdog;
+    bool timed_out;
+} World;
+
+static void on_done(void *arg, const Pod *p)
+{
+    (void)p;
+    ((World *)arg)->done = true;
+}
+
+static void on_watchdog(uv_timer_t *t)
+{
+    ((World *)t->data)->timed_out = true;
+}
+
+static void agent_up(World *w)
+{
+    AgentConfig c = {.loop = &w->loop, .rt = w->rt, .root = w->root, .log_dir = w->logs, .node_name = "n",
+                     .gates = w->gates, .listener = {.done = on_done, .arg = w}};
+    plan_config_default(&c.plan);
+    c.plan.retry_ns = 5 * NS_PER_MS; /* a failed request is tried again soon: the test's clock is the real one */
+    c.plan.backoff_initial_ns = 2 * NS_PER_MS;
+    c.plan.backoff_max_ns = 8 * NS_PER_MS;
+    CHECK_OK(agent_open(&c, &w->agent));
+}
+
+static void pods_up(World *w)
+{
+    SCOPED(doc_reports_done) DocReports reports = {0};
+    CHECK_OK(objects_parse("t", manifest, sizeof manifest - 1, &w->gates, &w->objs, &reports));
+    CHECK(doc_reports_ok(&reports));
+    bool adopted;
+    CHECK_OK(agent_pod_add(w->agent, MOVE(w->objs.pods.v[0], NULL), &w->objs, &adopted));
+}
+
+static void world_up(World *w)
+{
+    *w = (World){.dir = "/tmp/reprise-agent-XXXXXX"};
+    CHECK(mkdtemp(w->dir) != NULL);
+    w->root = mem_fmt("%s/root", w->dir);
+    w->logs = mem_fmt("%s/logs", w->dir);
+    (void)uv_loop_init(&w->loop);
+    (void)uv_timer_init(&w->loop, &w->watchdog);
+    w->watchdog.data = w;
+    (void)uv_timer_start(&w->watchdog, on_watchdog, 10000, 0);
+    features_default(&w->gates);
+    w->rt = fake_runtime_new(&w->loop);
+    fake_completes(w->rt, "setup");
+    agent_up(w);
+    pods_up(w);
+}
+
+static void world_down(World *w)
+{
+    for (size_t i = 0; i < agent_pod_count(w->agent); i++)
+        CHECK_OK(agent_pod_forget(w->agent, i));
+    agent_close(w->agent);
+    w->rt->ops->close(w->rt);
+    uv_close((uv_handle_t *)&w->watchdog, NULL);
+    CHECK_INT(uv_run(&w->loop, UV_RUN_DEFAULT), 0);
+    CHECK_INT(uv_loop_close(&w->loop), 0);
+    objects_done(&w->objs);
+    CHECK_OK(fs_remove_tree(w->dir));
+    free(w->root);
+    free(w->logs);
+}
+
+static const Pod *pod(const World *w)
+{
+    return agent_pod_at(w->agent, 0);
+}
+
+static bool all_running(const World *w)
+{
+    const PodStatus *s = &pod(w)->status;
+    if (s->container_statuses.n != 2 || s->init_container_statuses.n != 2)
+        return false;
+    bool ok = s->init_container_statuses.v[1].state && s->init_container_statuses.v[1].state->running;
+    LIST_EACH(c, &s->container_statuses)
+        ok = ok && c->state && c->state->running;
+    return ok;
+}
+
+static bool reach(World *w, bool (*holds)(const World *w))
+{
+    while (!holds(w) && !w->timed_out)
+        (void)uv_run(&w->loop, UV_RUN_ONCE);
+    return !w->timed_out;
+}
+
+static bool restarted_once(const World *w)
+{
+    const PodCondition *c = plan_condition(&pod(w)->status, "AllContainersRestarting");
+    return agent_pod_restarts(w->agent, 0) >= 1 && c && str_eq(c->status, "False") && all_running(w);
+}
+
+static bool is_done(const World *w)
+{
+    return w->done;
+}
+
+static bool intent_stored(void *arg)
+{
+    const World *w = arg;
+    SCOPED(pod_record_done) PodRecord r = {0};
+    SCOPED(err_free) Err *e = pod_record_load(w->root, pod(w)->metadata.uid, &r);
+    const PodCondition *c = e ? NULL : plan_condition(&r.pod->status, "AllContainersRestarting");
+    return c && str_eq(c->status, "True");
+}
+
+static void check_counts(const World *w, int64_t want)
+{
+    LIST_EACH(c, &pod(w)->status.container_statuses)
+        CHECK_INT(c->restart_count.v, want);
+    LIST_EACH(c, &pod(w)->status.init_container_statuses)
+        CHECK_INT(c->restart_count.v, want);
+}
+
+static void test_restart_in_place(void)
+{
+    World w;
+    world_up(&w);
+    CHECK(reach(&w, all_running));
+    SCOPED(mem_free) char *uid = mem_dup_str(pod(&w)->metadata.uid);
+    fake_watch_intent(w.rt, intent_stored, &w);
+    CHECK(fake_exit(w.rt, uid, "watch", 88));
+    CHECK(reach(&w, restarted_once));
+    CHECK(!fake_stats(w.rt)->kill_before_stored); /* the intent was durable before the first kill */
+    CHECK_INT(fake_stats(w.rt)->max_live, 1);
+    CHECK_INT(fake_stats(w.rt)->starts, 8);
+    check_counts(&w, 1);
+    CHECK_STR(pod(&w)->metadata.uid, uid);
+    const ContainerStatus *watch = &pod(&w)->status.init_container_statuses.v[1];
+    CHECK(watch->last_state && watch->last_state->terminated);
+    CHECK_INT(watch->last_state->terminated->exit_code.v, 88);
+    const ContainerStatus *main_ = &pod(&w)->status.container_statuses.v[0];
+    CHECK_INT(main_->last_state->terminated->exit_code.v, 137);
+    CHECK_STR(main_->last_state->terminated->reason, "RestartingAllContainers");
+    fake_watch_intent(w.rt, NULL, NULL);
+    agent_delete_all(w.agent, -1);
+    CHECK(reach(&w, is_done));
+    world_down(&w);
+}
+
+/* Whatever request fails, is answered by an error although it was done, or comes late: the Pod is up again, once. */
+static void test_every_request_failing(void)
+{
+    static const FakeFault faults[] = {FAKE_FAIL, FAKE_FAIL_AFTER, FAKE_LATE};
+    for (size_t k = 0; k < ARRAY_LEN(faults); k++)
+        for (unsigned n = 1;; n++) {
+            World w;
+            world_up(&w);
+            fake_stats(w.rt)->fault_at = n;
+            fake_stats(w.rt)->fault = faults[k];
+            CHECK(reach(&w, all_running));
+            CHECK(fake_exit(w.rt, pod(&w)->metadata.uid, "watch", 88));
+            bool ok = reach(&w, restarted_once);
+            CHECK(ok);
+            if (!ok)
+                printf("# fault %zu at request %u\n", k, n);
+            CHECK_INT(fake_stats(w.rt)->max_live, 1);
+            unsigned used = fake_stats(w.rt)->requests;
+            agent_delete_all(w.agent, 0);
+            CHECK(reach(&w, is_done));
+            world_down(&w);
+            if (n > used || !ok) {
+                CHECK(n > 20);
+                break;
+            }
+        }
+}
+
+/* The agent dies after any turn of the loop during a restart; the next one takes the Pod over and finishes it once. */
+static void test_death_at_every_turn(void)
+{
+    for (unsigned turns = 0; turns < 60; turns++) {
+        World w;
+        world_up(&w);
+        CHECK(reach(&w, all_running));
+        SCOPED(mem_free) char *uid = mem_dup_str(pod(&w)->metadata.uid);
+        CHECK(fake_exit(w.rt, uid, "watch", 88));
+        for (unsigned i = 0; i < turns && !restarted_once(&w); i++)
+            (void)uv_run(&w.loop, UV_RUN_NOWAIT);
+        bool was_over = restarted_once(&w);
+        agent_close(w.agent); /* its containers go on; what it had asked for is not answered any more */
+        fake_forget_requests(w.rt);
+        for (int i = 0; i < 3; i++)
+            (void)uv_run(&w.loop, UV_RUN_NOWAIT);
+        agent_up(&w);
+        CHECK_OK(agent_pod_adopt(w.agent, "default", "w", NULL));
+        bool ok = reach(&w, restarted_once);
+        CHECK(ok);
+        if (!ok)
+            printf("# died after turn %u\n", turns);
+        CHECK_INT(fake_stats(w.rt)->max_live, 1);
+        CHECK_INT(agent_pod_restarts(w.agent, 0), 1);
+        check_counts(&w, 1);
+        CHECK_STR(pod(&w)->metadata.uid, uid);
+        agent_delete_all(w.agent, 0);
+        CHECK(reach(&w, is_done));
+        world_down(&w);
+        if (was_over)
+            break;
+    }
+}
+
+TESTS(T(test_restart_in_place), T(test_every_request_failing), T(test_death_at_every_turn))
