@@ -16,6 +16,7 @@ done
 [ -n "$dir" ] || dir=/tmp
 mkdir -p "$dir"
 shared=$(kept_dir)
+[ -z "$shared" ] || mkdir -p "$shared"
 steps=${STEPS:-40}
 step=$(number "$dir/checkpoint")
 run=$(($(number "$dir/training.runs") + 1))
