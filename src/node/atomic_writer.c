@@ -14,7 +14,7 @@
 
 #define DATA "..data"
 #define DATA_TMP "..data_tmp"
-#define NAME_BYTES_MAX 255  /* atomic_writer.go: maxFileNameLength, maxPathLength */
+#define NAME_BYTES_MAX 255 /* atomic_writer.go: maxFileNameLength, maxPathLength */
 #define PATH_BYTES_MAX 4096
 
 void payload_put(Payload *p, const char *path, const void *bytes, size_t n, uint32_t mode)
@@ -296,7 +296,8 @@ static Err *swap(const Writer *w, const char *name)
     return NULL;
 }
 
-/* After the swap, so that no link that users see ever dangles. A directory in the way is a nested mount point: it stays. */
+/* After the swap, so that no link that users see ever dangles. A directory in the way is a nested mount point: it
+ * stays. */
 static Err *link_files(const Writer *w)
 {
     LIST_EACH(f, w->p) {
@@ -366,8 +367,7 @@ Err *atomic_write(const char *dir, Payload *p, AtomicOwner *owner, void *arg)
     Err *e = payload_settle(p);
     if (e)
         return e;
-    SCOPED(fd_close) int fd =
-        fault_hit("open") ? -1 : open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    SCOPED(fd_close) int fd = fault_hit("open") ? -1 : open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return err_new(ERR_SYS, errno, "open %s", dir);
     Writer w = {.path = dir, .fd = fd, .p = p};

@@ -1,12 +1,13 @@
-/* atomic_writer.h - a directory of files that changes all at once, in the kubelet's layout (pkg/volume/util/atomic_writer.go):
+/* atomic_writer.h - a directory of files that changes all at once, in the kubelet's layout
+ * (pkg/volume/util/atomic_writer.go):
  *
  *   key            -> ..data/key                what users see
  *   sub            -> ..data/sub
  *   ..data         -> ..2026_01_02_15_04_05.123456789
  *   ..2026_.../key, ..2026_.../sub/key          the files
  *
- * One rename of the ..data link is the change: at any instant, also after a crash, it shows one whole version. Leftovers of
- * a crash are removed by the next write. */
+ * One rename of the ..data link is the change: at any instant, also after a crash, it shows one whole version.
+ * Leftovers of a crash are removed by the next write. */
 #ifndef REPRISE_NODE_ATOMIC_WRITER_H
 #define REPRISE_NODE_ATOMIC_WRITER_H
 
@@ -25,8 +26,8 @@ void payload_put(Payload *p, const char *path, const void *bytes, size_t n, uint
 void payload_done(Payload *p);
 static inline UNUSED void payload_done_at(Payload *p) { payload_done(p); }
 
-/* The kubelet's words: not empty, relative, no "..", no name that starts with ".." in front, names up to 255 bytes, whole
- * up to 4096. */
+/* The kubelet's words: not empty, relative, no "..", no name that starts with ".." in front, names up to 255 bytes,
+ * whole up to 4096. */
 MUST_USE Err *payload_path_check(const char *path);
 
 /* Sets owner and mode of the new version, at <path>, before it is seen. */

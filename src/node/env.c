@@ -15,16 +15,16 @@ static bool is_env_name(const char *s)
     return true;
 }
 
-/* The runtime's configuration is JSON: neither NUL nor broken UTF-8 can be said there, and execve knows no NUL. The kubelet's
- * message to the runtime fails likewise. */
+/* The runtime's configuration is JSON: neither NUL nor broken UTF-8 can be said there, and execve knows no NUL. The
+ * kubelet's message to the runtime fails likewise. */
 static bool is_utf8(const uint8_t *s, size_t n)
 {
     for (size_t i = 0; i < n;) {
         uint8_t c = s[i];
         if (c == 0)
             return false;
-        size_t more = c < 0x80 ? 0 : c >= 0xC2 && c < 0xE0 ? 1 : c >= 0xE0 && c < 0xF0 ? 2 : c >= 0xF0 && c < 0xF5 ? 3 : 4;
-        if (more > 3 || n - i <= more)
+        size_t more = c < 0x80 ? 0 : c < 0xE0 ? 1 : c < 0xF0 ? 2 : 3;
+        if ((c >= 0x80 && c < 0xC2) || c > 0xF4 || n - i <= more)
             return false;
         /* Overlong forms, surrogates, above U+10FFFF: the second byte tells. */
         if ((c == 0xE0 && s[i + 1] < 0xA0) || (c == 0xED && s[i + 1] > 0x9F) || (c == 0xF0 && s[i + 1] < 0x90) ||
@@ -41,8 +41,9 @@ static bool is_utf8(const uint8_t *s, size_t n)
 static Err *secret_text(const char *secret, const BytesPair *b, char **ret)
 {
     if (!is_utf8(b->bytes, b->n))
-        return err_new(ERR_INVALID, 0, "key %s of secret \"%s\" is not text (a NUL or no UTF-8): mount the secret as a volume",
-                       b->key, secret);
+        return err_new(ERR_INVALID, 0,
+                       "key %s of secret \"%s\" is not text (a NUL or no UTF-8): mount the secret as a volume", b->key,
+                       secret);
     *ret = mem_dup_strn((const char *)b->bytes, b->n);
     return NULL;
 }
@@ -113,8 +114,10 @@ static Err *env_from(const VolumesContext *ctx, const EnvFromSource *src, EnvMap
         e = env_from_secret(&f, src->secret_ref);
     }
     if (f.invalid.n)
-        ctx_warn(ctx, "Keys [%s] from the EnvFrom %s %s/%s were skipped since they are considered invalid environment "
-                 "variable names.", f.invalid.p, f.kind, pod_namespace(ctx->pod), f.name);
+        ctx_warn(ctx,
+                 "Keys [%s] from the EnvFrom %s %s/%s were skipped since they are considered invalid environment "
+                 "variable names.",
+                 f.invalid.p, f.kind, pod_namespace(ctx->pod), f.name);
     str_done(&f.invalid);
     return e;
 }
@@ -206,7 +209,8 @@ Err *env_resolve(const VolumesContext *ctx, const Container *c, const char *pod_
         else
             e = env_var(&in, &c->env.v[i], &map);
         if (!e && map.bytes > ENV_TOTAL_MAX)
-            e = err_new(ERR_LIMIT, 0, "the environment of container %s is larger than %zu bytes", c->name, ENV_TOTAL_MAX);
+            e = err_new(ERR_LIMIT, 0, "the environment of container %s is larger than %zu bytes", c->name,
+                        ENV_TOTAL_MAX);
     }
     if (e)
         return err_reason(e, "CreateContainerConfigError");

@@ -59,7 +59,8 @@ static Err *subscript_value(const Pod *p, const char *path, const char *map, con
     return NULL;
 }
 
-Err *field_ref_value(const VolumesContext *ctx, const char *path, const char *pod_ip, const StrList *pod_ips, char **ret)
+Err *field_ref_value(const VolumesContext *ctx, const char *path, const char *pod_ip, const StrList *pod_ips,
+                     char **ret)
 {
     const Pod *p = ctx->pod;
     const ObjectMeta *meta = &p->metadata;
@@ -69,7 +70,9 @@ Err *field_ref_value(const VolumesContext *ctx, const char *path, const char *po
     if (split_subscript(path, &map, &key))
         return subscript_value(p, path, map, key, ret);
 
-    const struct { const char *path, *value; } plain[] = {
+    const struct {
+        const char *path, *value;
+    } plain[] = {
         {"metadata.name", meta->name},
         {"metadata.namespace", pod_namespace(p)},
         {"metadata.uid", meta->uid},

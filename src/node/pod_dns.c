@@ -149,7 +149,8 @@ static ptrdiff_t option_find(const StrVec *v, const char *name)
     return -1;
 }
 
-/* The Pod's options replace those of the same name; the kubelet's own order is a Go map's, ours is the order of mention. */
+/* The Pod's options replace those of the same name; the kubelet's own order is a Go map's, ours is the order of
+ * mention. */
 static void merge_options(StrVec *to, const PodDNSConfig *c)
 {
     LIST_EACH(o, &c->options) {
@@ -189,8 +190,10 @@ static void limit_servers(StrVec *v, StrVec *warnings)
         return;
     cut(v, NAMESERVERS_MAX);
     SCOPED(mem_free) char *line = join(v);
-    warn(warnings, mem_fmt("Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line "
-                           "is: %s", line));
+    warn(warnings,
+         mem_fmt("Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line "
+                 "is: %s",
+                 line));
 }
 
 static size_t joined_length(const StrVec *v)
@@ -219,16 +222,20 @@ static void limit_searches(StrVec *v, StrVec *warnings)
     if (v->n == before)
         return;
     SCOPED(mem_free) char *line = join(v);
-    warn(warnings, mem_fmt("Search Line limits were exceeded, some search paths have been omitted, the applied search line "
-                           "is: %s", line));
+    warn(warnings,
+         mem_fmt("Search Line limits were exceeded, some search paths have been omitted, the applied search line "
+                 "is: %s",
+                 line));
 }
 
 static void warn_loopback(const Pod *p, const StrVec *servers, StrVec *warnings)
 {
     for (size_t i = 0; i < servers->n && !p->spec.host_network.v; i++)
         if (is_loopback(servers->v[i]))
-            warn(warnings, mem_fmt("nameserver %s is a loopback address: inside the Pod's network namespace it is the Pod "
-                                   "itself. Set spec.dnsConfig.nameservers", servers->v[i]));
+            warn(warnings,
+                 mem_fmt("nameserver %s is a loopback address: inside the Pod's network namespace it is the Pod "
+                         "itself. Set spec.dnsConfig.nameservers",
+                         servers->v[i]));
 }
 
 Err *pod_dns(const Pod *p, const char *host_resolv_conf, StrVec *warnings, PodDns *out)
@@ -248,9 +255,10 @@ Err *pod_dns(const Pod *p, const char *host_resolv_conf, StrVec *warnings, PodDn
         }
     }
     if (with_host || (first && !s->host_network.v))
-        warn(warnings, mem_fmt("pod: \"%s_%s(%s)\". kubelet does not have ClusterDNS IP configured and cannot create Pod using "
-                               "\"ClusterFirst\" policy. Falling back to \"Default\" policy.", str_or(p->metadata.name, ""),
-                               pod_namespace(p), str_or(p->metadata.uid, "")));
+        warn(warnings,
+             mem_fmt("pod: \"%s_%s(%s)\". kubelet does not have ClusterDNS IP configured and cannot create Pod using "
+                     "\"ClusterFirst\" policy. Falling back to \"Default\" policy.",
+                     str_or(p->metadata.name, ""), pod_namespace(p), str_or(p->metadata.uid, "")));
     if (s->dns_config) {
         add_new(&d.servers, &s->dns_config->nameservers);
         add_new(&d.searches, &s->dns_config->searches);

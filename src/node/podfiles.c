@@ -8,8 +8,8 @@
 
 /* What kubeadm sets; there is no cluster here to have another. */
 #define CLUSTER_DOMAIN "cluster.local"
-#define HOSTNAME_MAX 63      /* truncatePodHostnameIfNeeded: 64 with the NUL */
-#define FQDN_MAX 64          /* setNodenameAsFQDN; __NEW_UTS_LEN of the kernel */
+#define HOSTNAME_MAX 63 /* truncatePodHostnameIfNeeded: 64 with the NUL */
+#define FQDN_MAX 64     /* setNodenameAsFQDN; __NEW_UTS_LEN of the kernel */
 #define HOSTS_FILE_MAX ((size_t)1 << 20)
 
 /* Cut at 63, and no '-' or '.' at the end then. */
@@ -51,9 +51,11 @@ Err *pod_hostname_check(const Pod *p)
     SCOPED(mem_free) char *name = wanted_name(p);
     if (strlen(name) <= FQDN_MAX)
         return NULL;
-    return err_new(ERR_INVALID, 0,
-                   "Failed to construct FQDN from Pod hostname and cluster domain, FQDN %s is too long (%d characters is the "
-                   "max, %zu characters requested)", name, FQDN_MAX, strlen(name));
+    return err_new(
+        ERR_INVALID, 0,
+        "Failed to construct FQDN from Pod hostname and cluster domain, FQDN %s is too long (%d characters is the "
+        "max, %zu characters requested)",
+        name, FQDN_MAX, strlen(name));
 }
 
 char *pod_hostname(const Pod *p)
@@ -126,8 +128,11 @@ static char *etc_hostname(const Pod *p)
 
 static char *resolv_text(const PodDns *d)
 {
-    const struct { const char *word; const StrVec *v; bool one_line; } parts[] = {
-        {"search", &d->searches, true}, {"nameserver", &d->servers, false}, {"options", &d->options, true}};
+    const struct {
+        const char *word;
+        const StrVec *v;
+        bool one_line;
+    } parts[] = {{"search", &d->searches, true}, {"nameserver", &d->servers, false}, {"options", &d->options, true}};
     Str s = {0};
     for (size_t i = 0; i < ARRAY_LEN(parts); i++) { /* the order of containerd's parseDNSOptions */
         const StrVec *v = parts[i].v;
@@ -166,7 +171,8 @@ Err *podfiles_write(const VolumesContext *ctx, char *const *pod_ips, size_t n_ip
     SCOPED(pod_dns_done) PodDns dns = {0};
     if ((e = fs_mkdirs(dir, 0750)) || (e = pod_dns_host_file(&host)) || (e = pod_dns(p, host, ctx->warnings, &dns)))
         return e;
-    SCOPED(mem_free) char *hosts = podfiles_hosts(p, pod_ips, n_ips), *name = etc_hostname(p), *resolv = resolv_text(&dns);
+    SCOPED(mem_free) char *hosts = podfiles_hosts(p, pod_ips, n_ips);
+    SCOPED(mem_free) char *name = etc_hostname(p), *resolv = resolv_text(&dns);
     if ((e = write_file(ctx, "/etc-hosts", hosts)) || (e = write_file(ctx, "/hostname", name)))
         return e;
     return write_file(ctx, "/resolv.conf", resolv);

@@ -34,7 +34,8 @@ static Err *make_dir(const char *path, mode_t mode)
 
 /* --- emptyDir --------------------------------------------------------------------------------------------------- */
 
-/* empty_dir.go, calculateEmptyDirMemorySize: the least of what the node has, the Pod may use, and the volume asks for. */
+/* empty_dir.go, calculateEmptyDirMemorySize: the least of what the node has, the Pod may use, and the volume asks for.
+ */
 static int64_t memory_size(const VolumesContext *ctx, const char *size_limit)
 {
     int64_t size = node_memory_bytes(), wish;
@@ -82,10 +83,12 @@ static Err *mount_huge_pages(const VolumeJob *j, const char *medium)
     LIST_EACH(c, &s->init_containers)
         page_size_look(&p, c->resources);
     if (p.mixed)
-        return err_new(ERR_INVALID, 0, "medium: %s can't be used if container requests multiple huge page sizes", medium);
+        return err_new(ERR_INVALID, 0, "medium: %s can't be used if container requests multiple huge page sizes",
+                       medium);
     if (!p.found)
         return err_new(ERR_INVALID, 0,
-                       "medium %s: hugePages storage requested, but there is no resource request for huge pages", medium);
+                       "medium %s: hugePages storage requested, but there is no resource request for huge pages",
+                       medium);
     (void)quantity_value(p.found, &bytes);
     SCOPED(mem_free) char *options = mem_fmt("pagesize=%lld,mode=0777", (long long)bytes);
     return mount_hugetlbfs(j->path, options);
@@ -122,11 +125,11 @@ Err *empty_dir_setup(const VolumeJob *j)
 /* --- hostPath --------------------------------------------------------------------------------------------------- */
 
 typedef struct {
-    const char *type;  /* hostPath.type, and the kubelet's name of what is there */
-    mode_t format;     /* S_IFMT bits */
-    const char *what;  /* in the kubelet's messages */
+    const char *type; /* hostPath.type, and the kubelet's name of what is there */
+    mode_t format;    /* S_IFMT bits */
+    const char *what; /* in the kubelet's messages */
     bool create;
-    const char *is;    /* what an existing thing must be */
+    const char *is; /* what an existing thing must be */
 } HostPathType;
 static const HostPathType host_path_types[] = {
     {"DirectoryOrCreate", S_IFDIR, "directory", true, "Directory"},
@@ -164,7 +167,8 @@ static Err *host_path_check(const char *path, const HostPathType *t)
     if (!kind)
         return err_new(ERR_INVALID, 0,
                        "hostPath type check failed, %s is not a %s, unable to determine its type: only recognise file, "
-                       "directory, socket, block device and character device", path, t->what);
+                       "directory, socket, block device and character device",
+                       path, t->what);
     if ((st.st_mode & S_IFMT) != t->format)
         return err_new(ERR_INVALID, 0, "hostPath type check failed: %s is not a %s, it's a %s", path, t->what, kind);
     return NULL;

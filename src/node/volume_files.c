@@ -11,7 +11,11 @@
 #define FILE_MODE 0644 /* core/v1: ConfigMapVolumeSourceDefaultMode and its kin */
 
 /* A configMap or secret as a list of keys; bytes are borrowed. */
-typedef struct { const char *key; const void *bytes; size_t n; } KeyView;
+typedef struct {
+    const char *key;
+    const void *bytes;
+    size_t n;
+} KeyView;
 typedef LIST_OF(KeyView) KeyViews;
 
 static void keys_of_config_map(const ConfigMap *c, KeyViews *out)
@@ -127,15 +131,15 @@ static Err *put_source(const VolumesContext *ctx, const VolumeProjection *p, uin
         return put_config_map(ctx, p->config_map, mode, out);
     if (p->downward_api)
         return put_downward(ctx, p->downward_api, mode, out);
-    const char *what = p->service_account_token ? "serviceAccountToken"
+    const char *what = p->service_account_token  ? "serviceAccountToken"
                        : p->cluster_trust_bundle ? "clusterTrustBundle"
                        : p->pod_certificate      ? "podCertificate"
                                                  : "an empty source";
     return err_new(ERR_UNSUPPORTED, 0, "%s in a projected volume is not supported by reprise", what);
 }
 
-/* Every failing source is told, as utilerrors.Aggregate prints them: "a", "[a, b]". Of two sources with one path the later
- * one stays. */
+/* Every failing source is told, as utilerrors.Aggregate prints them: "a", "[a, b]". Of two sources with one path the
+ * later one stays. */
 Err *projected_collect(const VolumeJob *j, Payload *out)
 {
     const ProjectedVolumeSource *src = j->vol->projected;
@@ -172,8 +176,8 @@ static const char *path_beneath(const char *parent, const char *path)
     return *path ? path : NULL;
 }
 
-/* A mount inside a mount of this volume needs its mount point here, since the runtime cannot make one in what is read-only
- * (pkg/volume/util/nested_volumes.go). */
+/* A mount inside a mount of this volume needs its mount point here, since the runtime cannot make one in what is
+ * read-only (pkg/volume/util/nested_volumes.go). */
 static Err *make_nested_points(const VolumeJob *j, const ContainerList *list)
 {
     LIST_EACH(c, list) {
@@ -195,7 +199,9 @@ static Err *make_nested_points(const VolumeJob *j, const ContainerList *list)
     return NULL;
 }
 
-typedef struct { int64_t gid; } FilesOwner;
+typedef struct {
+    int64_t gid;
+} FilesOwner;
 static Err *files_owner(void *arg, const char *path)
 {
     const FilesOwner *o = arg;

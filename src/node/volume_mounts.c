@@ -141,8 +141,8 @@ static Err *make_target(const char *target, int fd)
 
 static Err *sub_path_bind(const Build *b, size_t index, const VolumeMount *m, int fd, bool read_only, char **ret)
 {
-    SCOPED(mem_free) char *dir = mem_fmt("%s/pods/%s/subpaths/%s/%u", b->ctx->root, b->ctx->pod->metadata.uid,
-                                         b->c->name, b->attempt);
+    const char *root = b->ctx->root, *uid = b->ctx->pod->metadata.uid;
+    SCOPED(mem_free) char *dir = mem_fmt("%s/pods/%s/subpaths/%s/%u", root, uid, b->c->name, b->attempt);
     Err *e = fs_mkdirs(dir, 0750);
     if (e)
         return sub_path_failed(b, m, "prepare subPath", e);
@@ -164,14 +164,18 @@ static Err *recursive_read_only(const VolumeMount *m, bool *ret)
     const char *mode = str_or(m->recursive_read_only, "Disabled");
     bool wanted = str_eq(mode, "Enabled"), possible = str_eq(mode, "IfPossible");
     if (!wanted && !possible && !str_eq(mode, "Disabled"))
-        return err_new(ERR_INVALID, 0, "failed to resolve recursive read-only mode: unknown recursive read-only mode \"%s\"",
-                       mode);
+        return err_new(ERR_INVALID, 0,
+                       "failed to resolve recursive read-only mode: unknown recursive read-only mode \"%s\"", mode);
     if ((wanted || possible) && !m->read_only.v)
-        return err_new(ERR_INVALID, 0, "failed to resolve recursive read-only mode: volume \"%s\" requested recursive "
-                       "read-only mode, but it is not read-only", m->name);
+        return err_new(ERR_INVALID, 0,
+                       "failed to resolve recursive read-only mode: volume \"%s\" requested recursive "
+                       "read-only mode, but it is not read-only",
+                       m->name);
     if ((wanted || possible) && m->mount_propagation && !str_eq(m->mount_propagation, "None"))
-        return err_new(ERR_INVALID, 0, "failed to resolve recursive read-only mode: volume \"%s\" requested recursive "
-                       "read-only mode, but it is not compatible with propagation %s", m->name, m->mount_propagation);
+        return err_new(ERR_INVALID, 0,
+                       "failed to resolve recursive read-only mode: volume \"%s\" requested recursive "
+                       "read-only mode, but it is not compatible with propagation %s",
+                       m->name, m->mount_propagation);
     *ret = wanted || possible;
     return NULL;
 }
@@ -206,8 +210,8 @@ static Err *add_volume_mount(const Build *b, size_t index, const VolumeMount *m)
     const Volume *v = volume_find(b->ctx->pod, m->name);
     SCOPED(volume_job_done) VolumeJob j = {0};
     if (!v || !volume_type(v))
-        return err_new(ERR_NOT_FOUND, 0, "cannot find volume \"%s\" to mount into container \"%s\"", str_or(m->name, ""),
-                       b->c->name);
+        return err_new(ERR_NOT_FOUND, 0, "cannot find volume \"%s\" to mount into container \"%s\"",
+                       str_or(m->name, ""), b->c->name);
     SCOPED(mem_free) char *sub = NULL;
     Err *e = volume_job_init(&j, b->ctx, v);
     if (e || (e = sub_path_of(b, m, &sub)))
@@ -263,7 +267,10 @@ static Err *add_pod_files(const Build *b)
 {
     /* containerd makes these two read-only with the root file system; /etc/hosts is the kubelet's, and never is. */
     bool ro = b->c->security_context && b->c->security_context->read_only_root_filesystem.v;
-    const struct { const char *inside, *file; bool read_only; } files[] = {
+    const struct {
+        const char *inside, *file;
+        bool read_only;
+    } files[] = {
         {"/etc/hosts", "/etc-hosts", false},
         {"/etc/hostname", "/hostname", ro},
         {"/etc/resolv.conf", "/resolv.conf", ro},
@@ -301,8 +308,8 @@ static void add_shm(const Build *b)
     if (is_covered(b, "/dev/shm"))
         return;
     bool host_ipc = b->ctx->pod->spec.host_ipc.v;
-    add_mount(b, "/dev/shm",
-              host_ipc ? "/dev/shm" : keep(b, pod_path(b->ctx->root, b->ctx->pod->metadata.uid, "/shm")), false);
+    add_mount(b, "/dev/shm", host_ipc ? "/dev/shm" : keep(b, pod_path(b->ctx->root, b->ctx->pod->metadata.uid, "/shm")),
+              false);
 }
 
 static size_t depth_of(const char *path)
@@ -400,8 +407,8 @@ static Err *drop_old(const char *dir, const char *suffix, size_t spare, Err *(*d
     return e;
 }
 
-/* The mounts are found by name rather than in the mount table, which is long on a busy machine; what might be mounted below one
- * goes with it. */
+/* The mounts are found by name rather than in the mount table, which is long on a busy machine; what might be mounted
+ * below one goes with it. */
 static Err *drop_binds(const char *path)
 {
     DIR *d = opendir(path);

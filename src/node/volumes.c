@@ -172,7 +172,8 @@ void ctx_warn(const VolumesContext *ctx, const char *fmt, ...)
 
 /* --- the whole Pod ---------------------------------------------------------------------------------------------- */
 
-/* containerd gives each sandbox one of this size (defaultShmSize); it is the Pod's, so it stays over in-place restarts. */
+/* containerd gives each sandbox one of this size (defaultShmSize); it is the Pod's, so it stays over in-place restarts.
+ */
 #define SHM_OPTIONS "size=65536k,mode=1777"
 
 static Err *shm_setup(const VolumesContext *ctx)
@@ -210,7 +211,7 @@ Err *volumes_setup(const VolumesContext *ctx)
 }
 
 /* What this part makes in a Pod's directory; other parts keep their files beside it. */
-static const char *const pod_entries[] = {"subpaths", "volumes",  "plugins",     "shm",
+static const char *const pod_entries[] = {"subpaths",   "volumes",   "plugins",  "shm",
                                           "containers", "etc-hosts", "hostname", "resolv.conf"};
 
 Err *volumes_teardown(const char *root, const char *pod_uid)
@@ -243,7 +244,8 @@ char *volumes_over_limit(const VolumesContext *ctx)
     LIST_EACH(v, &ctx->pod->spec.volumes) {
         const EmptyDirVolumeSource *src = v->empty_dir;
         int64_t limit, used;
-        if (!src || !str_empty(src->medium) || !src->size_limit || !quantity_value(src->size_limit, &limit) || limit <= 0)
+        if (!src || !str_empty(src->medium) || !src->size_limit || !quantity_value(src->size_limit, &limit) ||
+            limit <= 0)
             continue;
         SCOPED(volume_job_done) VolumeJob j = {0};
         SCOPED(err_free) Err *e = volume_job_init(&j, ctx, v);

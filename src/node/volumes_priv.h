@@ -53,8 +53,8 @@ MUST_USE Err *secret_collect(const VolumeJob *j, Payload *out);
 MUST_USE Err *downward_api_collect(const VolumeJob *j, Payload *out);
 MUST_USE Err *projected_collect(const VolumeJob *j, Payload *out);
 
-/* volume_owner.c: the kubelet's SetVolumeOwnership (pkg/volume/volume_linux.go). Group <gid>, g+rw (g+r when read-only),
- * directories g+xs. <policy>: NULL, "Always" or "OnRootMismatch". */
+/* volume_owner.c: the kubelet's SetVolumeOwnership (pkg/volume/volume_linux.go). Group <gid>, g+rw (g+r when
+ * read-only), directories g+xs. <policy>: NULL, "Always" or "OnRootMismatch". */
 MUST_USE Err *volume_set_group(const char *path, int64_t gid, bool read_only, const char *policy);
 
 /* volume_usage.c */
@@ -73,7 +73,8 @@ MUST_USE Err *resource_ref_value(const VolumesContext *ctx, const ResourceFieldS
 
 /* env_expand.c */
 typedef const char *EnvLookup(void *arg, const char *name, size_t n); /* NULL = unknown */
-/* Longest text after expansion. No process could be given more: Linux refuses a string over 128 KiB (MAX_ARG_STRLEN). */
+/* Longest text after expansion. No process could be given more: Linux refuses a string over 128 KiB
+ * (MAX_ARG_STRLEN). */
 #define ENV_VALUE_MAX ((size_t)1 << 20)
 /* false: the result would be longer than ENV_VALUE_MAX; *out then holds what fitted. */
 bool env_expand_into(const char *text, EnvLookup *lookup, void *arg, Str *out);

@@ -69,8 +69,8 @@ Err *mount_hugetlbfs(const char *path, const char *options)
 
 Err *mount_bind_fd(int fd, const char *target, MountBindOptions opt)
 {
-    SCOPED(fd_close) int tree =
-        fault_hit("mount") ? -1 : open_tree(fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    unsigned flags = AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC;
+    SCOPED(fd_close) int tree = fault_hit("mount") ? -1 : open_tree(fd, "", flags);
     if (tree < 0)
         return err_new(ERR_SYS, errno, "copy the mount of what goes to %s", target);
     struct mount_attr attr = {

@@ -7,8 +7,8 @@
 
 #include "os/fs.h"
 
-/* Called for the root and for everything below it, a directory before what it holds. <fd> is O_PATH|O_NOFOLLOW and refers to
- * exactly what <st> describes. */
+/* Called for the root and for everything below it, a directory before what it holds. <fd> is O_PATH|O_NOFOLLOW and
+ * refers to exactly what <st> describes. */
 typedef Err *WalkVisit(void *arg, int fd, const struct stat *st);
 /* Entries that vanish meanwhile are left out. ERR_LIMIT: more than WALK_DEPTH_MAX directories deep (each costs two
  * descriptors; the usual limit is 1024). The first error of <visit> ends it. Fault point: "open". */
