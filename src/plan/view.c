@@ -57,11 +57,21 @@ static void learn_exit(const View *v, Ctr *c)
                         : asked && (!c->exit_known || c->exit_code == EXIT_KILLED) && !str_eq(f->reason, "OOMKilled");
 }
 
+/* In a restart the newest instance may be removed before the remains of an earlier attempt are: those say nothing of the
+ * container any more. */
+static bool outlived(const View *v, const Ctr *c, const ContainerFact *f)
+{
+    if (!v->was_restarting || f->state != RUN_EXITED || !c->old || c->old->restart_count.v <= (int64_t)f->attempt)
+        return false;
+    SCOPED(mem_free) char *id = container_id_text(v, f->id);
+    return !str_eq(c->old->container_id, id);
+}
+
 static void find_instances(const View *v, Ctr *c)
 {
     LIST_EACH(f, &v->in->runtime->containers)
     {
-        if (!str_eq(f->name, c->spec->name))
+        if (!str_eq(f->name, c->spec->name) || outlived(v, c, f))
             continue;
         if (!c->newest)
             c->newest = f;
