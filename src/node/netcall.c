@@ -1,12 +1,15 @@
-/* netcall.c - the frame of every network call. A call has one timer and any number of handles; it is answered at most once, and
- * its memory goes when the last of its handles has been closed by the loop. */
+/* netcall.c - the frame of every network call. A call has one timer and any number of handles; it is answered at most
+ * once, and its memory goes when the last of its handles has been closed by the loop. */
 #include "node/netcall_priv.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <stdio.h>
 
-void netcall_hold(NetCall *c) { c->holds++; }
+void netcall_hold(NetCall *c)
+{
+    c->holds++;
+}
 
 void netcall_drop(NetCall *c)
 {
@@ -18,7 +21,10 @@ void netcall_drop(NetCall *c)
     free(c);
 }
 
-static void on_timer_closed(uv_handle_t *h) { netcall_drop(h->data); }
+static void on_timer_closed(uv_handle_t *h)
+{
+    netcall_drop(h->data);
+}
 
 /* From here nothing of the call happens any more but closing. */
 static void shut(NetCall *c)
@@ -74,11 +80,16 @@ void netcall_fail_later(NetCall *c, char *text)
     (void)uv_timer_start(&c->timer, on_timer, 0, 0);
 }
 
-NetCall *netcall_new(uv_loop_t *loop, size_t size, const NetCallKind *kind, const char *host, int port, int64_t timeout_ns,
-                     NetCallDone *done, void *arg)
+NetCall *netcall_new(uv_loop_t *loop, size_t size, const NetCallKind *kind, const char *host, int port,
+                     int64_t timeout_ns, NetCallDone *done, void *arg)
 {
     NetCall *c = mem_alloc(size);
-    *c = (NetCall){.kind = kind, .loop = loop, .done = done, .arg = arg, .host = mem_dup_str(host), .port = port,
+    *c = (NetCall){.kind = kind,
+                   .loop = loop,
+                   .done = done,
+                   .arg = arg,
+                   .host = mem_dup_str(host),
+                   .port = port,
                    .timeout_ns = timeout_ns};
     (void)uv_timer_init(loop, &c->timer);
     c->timer.data = c;
@@ -88,8 +99,8 @@ NetCall *netcall_new(uv_loop_t *loop, size_t size, const NetCallKind *kind, cons
 
 static void lookup_failed(NetCall *c, int status)
 {
-    bool unknown = status == UV_EAI_NONAME || status == UV_EAI_NODATA;
-    SCOPED(mem_free) char *why = mem_fmt("dial tcp: lookup %s: %s", c->host, unknown ? "no such host" : uv_strerror(status));
+    const char *cause = status == UV_EAI_NONAME || status == UV_EAI_NODATA ? "no such host" : uv_strerror(status);
+    SCOPED(mem_free) char *why = mem_fmt("dial tcp: lookup %s: %s", c->host, cause);
     c->kind->lookup_failed(c, why);
 }
 

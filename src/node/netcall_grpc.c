@@ -1,14 +1,14 @@
-/* netcall_grpc.c - grpc probes: Check of grpc.health.v1.Health. What the kubelet does (pkg/probe/grpc) is grpc-go's blocking dial
- * and then one call, both within the timeout. A dial that fails is tried again after a while until then, and counts as done
- * only when the peer has shown by its SETTINGS that it speaks HTTP/2. */
+/* netcall_grpc.c - grpc probes: Check of grpc.health.v1.Health. What the kubelet does (pkg/probe/grpc) is grpc-go's
+ * blocking dial and then one call, both within the timeout. A dial that fails is tried again after a while until then,
+ * and counts as done only when the peer has shown by its SETTINGS that it speaks HTTP/2. */
 #include "node/netcall_h2.h"
 #include "node/netcall_priv.h"
 
-#define METHOD "/grpc.health.v1.Health/Check"
+#define METHOD  "/grpc.health.v1.Health/Check"
 #define SERVING 1
 /* grpc/doc/connection-backoff.md; without its jitter, which is for many clients of one server. */
 #define BACKOFF_FIRST_MS 1000u
-#define BACKOFF_MAX_MS 120000u
+#define BACKOFF_MAX_MS   120000u
 
 typedef struct Link Link;
 typedef struct {
@@ -19,7 +19,7 @@ typedef struct {
     unsigned backoff_ms;
     int64_t began_ms;
     bool asked;
-    bool replied;        /* the reply is noted below: it is told when nghttp2 has returned */
+    bool replied; /* the reply is noted below: it is told when nghttp2 has returned */
     NetCallResult result;
     char *text;
 } GrpcCall;
@@ -34,7 +34,10 @@ struct Link {
     char buf[4096];
 };
 
-typedef struct { uv_write_t req; Str bytes; } Write;
+typedef struct {
+    uv_write_t req;
+    Str bytes;
+} Write;
 
 static void link_open(GrpcCall *g);
 
@@ -55,15 +58,19 @@ static void link_close(GrpcCall *g)
     uv_close((uv_handle_t *)&l->tcp, on_link_closed);
 }
 
-static void on_retry(uv_timer_t *t) { link_open(t->data); }
+static void on_retry(uv_timer_t *t)
+{
+    link_open(t->data);
+}
 
 /* The connection is gone: before the call that is a dial to try again, afterwards the call's failure. */
 static void link_lost(GrpcCall *g, const char *why)
 {
     link_close(g);
     if (g->asked) {
-        netcall_fail(&g->call, "error: health rpc probe failed: rpc error: code = Unavailable desc = error reading from server: %s",
-                     why);
+        netcall_fail(
+            &g->call,
+            "error: health rpc probe failed: rpc error: code = Unavailable desc = error reading from server: %s", why);
         return;
     }
     g->call.at = (g->call.at + 1) % g->call.n_addr;
@@ -98,10 +105,12 @@ static char *reply_text(const GrpcCall *g, const GrpcReply *r, bool *ret_ok)
     if (r->code == GRPC_OK)
         return health_text(r, ret_ok);
     if (r->code == GRPC_UNIMPLEMENTED)
-        return mem_fmt("error: this server does not implement the grpc health protocol (grpc.health.v1.Health): %s", r->message);
+        return mem_fmt("error: this server does not implement the grpc health protocol (grpc.health.v1.Health): %s",
+                       r->message);
     if (r->code == GRPC_DEADLINE_EXCEEDED)
         return mem_fmt("timeout: health rpc did not complete within %s", timeout);
-    return mem_fmt("error: health rpc probe failed: rpc error: code = %s desc = %s", grpc_code_name(r->code, buf), r->message);
+    return mem_fmt("error: health rpc probe failed: rpc error: code = %s desc = %s", grpc_code_name(r->code, buf),
+                   r->message);
 }
 
 /* Within nghttp2: only noted. */
@@ -121,8 +130,8 @@ static Err *ask(GrpcCall *g)
     grpc_health_request(g->service, &request);
     g->asked = true;
     int64_t left = g->call.timeout_ns - ((int64_t)uv_now(g->call.loop) - g->began_ms) * NS_PER_MS;
-    return grpc_conn_call(g->link->conn, METHOD, str_or(request.p, ""), request.n, g->call.timeout_ns > 0 && left > 0 ? left : 0,
-                          on_reply, g);
+    return grpc_conn_call(g->link->conn, METHOD, str_or(request.p, ""), request.n,
+                          g->call.timeout_ns > 0 && left > 0 ? left : 0, on_reply, g);
 }
 
 /* --- the connection ----------------------------------------------------------------------------------------------- */
@@ -215,7 +224,10 @@ static void link_open(GrpcCall *g)
 
 /* --- kind --------------------------------------------------------------------------------------------------------- */
 
-static void grpc_start(NetCall *c) { link_open((GrpcCall *)c); }
+static void grpc_start(NetCall *c)
+{
+    link_open((GrpcCall *)c);
+}
 
 static void grpc_timed_out(NetCall *c)
 {
@@ -226,7 +238,10 @@ static void grpc_timed_out(NetCall *c)
         netcall_fail(c, "timeout: failed to connect service \"%s\" within %s: context deadline exceeded", to, timeout);
 }
 
-static void on_retry_closed(uv_handle_t *h) { netcall_drop(&((GrpcCall *)h->data)->call); }
+static void on_retry_closed(uv_handle_t *h)
+{
+    netcall_drop(&((GrpcCall *)h->data)->call);
+}
 
 static void grpc_stop(NetCall *c)
 {
@@ -251,8 +266,8 @@ static void grpc_lookup_failed(NetCall *c, const char *why)
 
 static const NetCallKind grpc_kind = {grpc_start, grpc_timed_out, grpc_stop, grpc_release, grpc_lookup_failed};
 
-Err *netcall_grpc(uv_loop_t *loop, const GRPCAction *a, const char *host, int64_t timeout_ns, NetCallDone *done, void *arg,
-                  NetCall **ret)
+Err *netcall_grpc(uv_loop_t *loop, const GRPCAction *a, const char *host, int64_t timeout_ns, NetCallDone *done,
+                  void *arg, NetCall **ret)
 {
     int port;
     Err *e = netcall_port(&(IntOrString){.kind = INTSTR_INT, .i = a->port.v}, NULL, &port);

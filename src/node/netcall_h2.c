@@ -7,8 +7,8 @@
 #include "base/clock.h"
 
 #define MAX_MESSAGE 65536u /* of an answer: health replies have two bytes */
-#define MAX_TEXT 1024u     /* of grpc-message that is kept */
-#define FRAME_HEAD 5u      /* compressed flag, length */
+#define MAX_TEXT    1024u  /* of grpc-message that is kept */
+#define FRAME_HEAD  5u     /* compressed flag, length */
 
 struct GrpcConn {
     nghttp2_session *session;
@@ -24,7 +24,7 @@ struct Stream {
     int32_t id;
     GrpcReplyDone *done;
     void *arg;
-    Str request;     /* framed */
+    Str request; /* framed */
     size_t sent;
     Str reply;       /* framed, as it came */
     int http_status; /* 0 = none yet */
@@ -34,10 +34,11 @@ struct Stream {
     bool too_big;
 };
 
-static const char *const code_names[] = {"OK", "Canceled", "Unknown", "InvalidArgument", "DeadlineExceeded", "NotFound",
-                                         "AlreadyExists", "PermissionDenied", "ResourceExhausted", "FailedPrecondition",
-                                         "Aborted", "OutOfRange", "Unimplemented", "Internal", "Unavailable", "DataLoss",
-                                         "Unauthenticated"};
+static const char *const code_names[] = {
+    "OK",       "Canceled",       "Unknown",          "InvalidArgument",   "DeadlineExceeded",
+    "NotFound", "AlreadyExists",  "PermissionDenied", "ResourceExhausted", "FailedPrecondition",
+    "Aborted",  "OutOfRange",     "Unimplemented",    "Internal",          "Unavailable",
+    "DataLoss", "Unauthenticated"};
 
 const char *grpc_code_name(int code, char *buf)
 {
@@ -70,15 +71,21 @@ static void stream_unlink(Stream *s)
 static int code_of_http(int status)
 {
     switch (status) {
-    case 400: return GRPC_INTERNAL;
-    case 401: return GRPC_UNAUTHENTICATED;
-    case 403: return GRPC_PERMISSION_DENIED;
-    case 404: return GRPC_UNIMPLEMENTED;
+    case 400:
+        return GRPC_INTERNAL;
+    case 401:
+        return GRPC_UNAUTHENTICATED;
+    case 403:
+        return GRPC_PERMISSION_DENIED;
+    case 404:
+        return GRPC_UNIMPLEMENTED;
     case 429:
     case 502:
     case 503:
-    case 504: return GRPC_UNAVAILABLE;
-    default: return GRPC_UNKNOWN;
+    case 504:
+        return GRPC_UNAVAILABLE;
+    default:
+        return GRPC_UNKNOWN;
     }
 }
 
@@ -86,11 +93,16 @@ static int code_of_http(int status)
 static int code_of_reset(uint32_t error)
 {
     switch (error) {
-    case NGHTTP2_REFUSED_STREAM: return GRPC_UNAVAILABLE;
-    case NGHTTP2_CANCEL: return GRPC_CANCELLED;
-    case NGHTTP2_ENHANCE_YOUR_CALM: return GRPC_RESOURCE_EXHAUSTED;
-    case NGHTTP2_INADEQUATE_SECURITY: return GRPC_PERMISSION_DENIED;
-    default: return GRPC_INTERNAL;
+    case NGHTTP2_REFUSED_STREAM:
+        return GRPC_UNAVAILABLE;
+    case NGHTTP2_CANCEL:
+        return GRPC_CANCELLED;
+    case NGHTTP2_ENHANCE_YOUR_CALM:
+        return GRPC_RESOURCE_EXHAUSTED;
+    case NGHTTP2_INADEQUATE_SECURITY:
+        return GRPC_PERMISSION_DENIED;
+    default:
+        return GRPC_INTERNAL;
     }
 }
 
@@ -106,9 +118,10 @@ static const char *unframe(const Stream *s, GrpcReply *r)
         return "grpc: compressed flag set with identity or empty encoding";
     uint32_t n = (uint32_t)p[1] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 8 | p[4];
     if (n != s->reply.n - FRAME_HEAD)
-        return n > s->reply.n - FRAME_HEAD ? "unexpected EOF"
-                                           : "cardinality violation: expected <EOF> for non server-streaming RPCs, but received "
-                                             "another message";
+        return n > s->reply.n - FRAME_HEAD
+                   ? "unexpected EOF"
+                   : "cardinality violation: expected <EOF> for non server-streaming RPCs, but received "
+                     "another message";
     r->bytes = p + FRAME_HEAD;
     r->n = n;
     return NULL;
@@ -142,7 +155,10 @@ static GrpcReply reply_of(const Stream *s, uint32_t error, Str *text)
 
 /* --- nghttp2 callbacks -------------------------------------------------------------------------------------------- */
 
-static Stream *stream_at(nghttp2_session *session, int32_t id) { return nghttp2_session_get_stream_user_data(session, id); }
+static Stream *stream_at(nghttp2_session *session, int32_t id)
+{
+    return nghttp2_session_get_stream_user_data(session, id);
+}
 
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
@@ -153,7 +169,10 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     return 0;
 }
 
-static int hex_of(char c) { return isdigit((unsigned char)c) ? c - '0' : tolower((unsigned char)c) - 'a' + 10; }
+static int hex_of(char c)
+{
+    return isdigit((unsigned char)c) ? c - '0' : tolower((unsigned char)c) - 'a' + 10;
+}
 
 /* Percent-decoded, one printable line: it goes into events and logs. */
 static void take_message(Str *to, const char *v, size_t n)
@@ -181,8 +200,8 @@ static int number_of(const uint8_t *v, size_t n, int max, int otherwise)
     return n && x <= max ? x : otherwise;
 }
 
-static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t n_name, const uint8_t *value,
-                     size_t n, uint8_t flags, void *arg)
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t n_name,
+                     const uint8_t *value, size_t n, uint8_t flags, void *arg)
 {
     Stream *s = stream_at(session, frame->hd.stream_id);
     static const char type[] = "application/grpc";
@@ -286,12 +305,18 @@ void grpc_conn_free(GrpcConn *c)
     free(c);
 }
 
-bool grpc_conn_ready(const GrpcConn *c) { return c->ready; }
+bool grpc_conn_ready(const GrpcConn *c)
+{
+    return c->ready;
+}
 
 /* At most eight digits and a unit. */
 static char *timeout_text(int64_t ns)
 {
-    static const struct { int64_t ns; char unit; } units[] = {{1, 'n'}, {1000, 'u'}, {NS_PER_MS, 'm'}, {NS_PER_S, 'S'}, {60 * NS_PER_S, 'M'}};
+    static const struct {
+        int64_t ns;
+        char unit;
+    } units[] = {{1, 'n'}, {1000, 'u'}, {NS_PER_MS, 'm'}, {NS_PER_S, 'S'}, {60 * NS_PER_S, 'M'}};
     size_t i = 0;
     while (i + 1 < ARRAY_LEN(units) && ns / units[i].ns > 99999998)
         i++;
@@ -301,10 +326,12 @@ static char *timeout_text(int64_t ns)
 static nghttp2_nv header(const char *name, const char *value)
 {
     /* nghttp2 copies both; its members are only not const. */
-    return (nghttp2_nv){(uint8_t *)(uintptr_t)name, (uint8_t *)(uintptr_t)value, strlen(name), strlen(value), NGHTTP2_NV_FLAG_NONE};
+    return (nghttp2_nv){(uint8_t *)(uintptr_t)name, (uint8_t *)(uintptr_t)value, strlen(name), strlen(value),
+                        NGHTTP2_NV_FLAG_NONE};
 }
 
-Err *grpc_conn_call(GrpcConn *c, const char *path, const void *bytes, size_t n, int64_t timeout_ns, GrpcReplyDone *done, void *arg)
+Err *grpc_conn_call(GrpcConn *c, const char *path, const void *bytes, size_t n, int64_t timeout_ns, GrpcReplyDone *done,
+                    void *arg)
 {
     if (n > MAX_MESSAGE)
         return err_new(ERR_LIMIT, 0, "grpc: a request of %zu bytes", n);
@@ -314,9 +341,13 @@ Err *grpc_conn_call(GrpcConn *c, const char *path, const void *bytes, size_t n, 
     str_add_n(&s->request, head, sizeof head);
     str_add_n(&s->request, bytes, n);
     SCOPED(mem_free) char *timeout = timeout_ns > 0 ? timeout_text(timeout_ns) : NULL;
-    nghttp2_nv nv[] = {header(":method", "POST"), header(":scheme", "http"), header(":path", path),
-                       header(":authority", c->authority), header("content-type", "application/grpc"),
-                       header("user-agent", c->user_agent), header("te", "trailers"),
+    nghttp2_nv nv[] = {header(":method", "POST"),
+                       header(":scheme", "http"),
+                       header(":path", path),
+                       header(":authority", c->authority),
+                       header("content-type", "application/grpc"),
+                       header("user-agent", c->user_agent),
+                       header("te", "trailers"),
                        header("grpc-timeout", str_or(timeout, ""))};
     nghttp2_data_provider body = {.source.ptr = s, .read_callback = read_request};
     s->id = nghttp2_submit_request(c->session, NULL, nv, ARRAY_LEN(nv) - (timeout ? 0 : 1), &body, s);
@@ -355,7 +386,7 @@ Err *grpc_conn_send(GrpcConn *c, Str *out)
     return NULL;
 }
 
-/* --- grpc.health.v1 ------------------------------------------------------------------------------------------------ */
+/* --- grpc.health.v1 ----------------------------------------------------------------------------------------------- */
 
 static void add_varint(Str *s, uint64_t v)
 {

@@ -1,6 +1,6 @@
-/* netcall_h2.h - a gRPC client connection over cleartext HTTP/2, without a socket: bytes in, bytes out, answers by callback.
- * Unary calls only, any number at a time. nghttp2 does HTTP/2; the message framing and the rules for the status are ours
- * (grpc/doc/PROTOCOL-HTTP2.md, http-grpc-status-mapping.md). */
+/* netcall_h2.h - a gRPC client connection over cleartext HTTP/2, without a socket: bytes in, bytes out, answers by
+ * callback. Unary calls only, any number at a time. nghttp2 does HTTP/2; the message framing and the rules for the
+ * status are ours (grpc/doc/PROTOCOL-HTTP2.md, http-grpc-status-mapping.md). */
 #ifndef REPRISE_NODE_NETCALL_H2_H
 #define REPRISE_NODE_NETCALL_H2_H
 
@@ -8,9 +8,18 @@
 #include "base/str.h"
 
 /* grpc/status codes that this side makes or asks for. */
-enum { GRPC_OK = 0, GRPC_CANCELLED = 1, GRPC_UNKNOWN = 2, GRPC_DEADLINE_EXCEEDED = 4, GRPC_PERMISSION_DENIED = 7,
-       GRPC_RESOURCE_EXHAUSTED = 8, GRPC_UNIMPLEMENTED = 12, GRPC_INTERNAL = 13, GRPC_UNAVAILABLE = 14,
-       GRPC_UNAUTHENTICATED = 16 };
+enum {
+    GRPC_OK = 0,
+    GRPC_CANCELLED = 1,
+    GRPC_UNKNOWN = 2,
+    GRPC_DEADLINE_EXCEEDED = 4,
+    GRPC_PERMISSION_DENIED = 7,
+    GRPC_RESOURCE_EXHAUSTED = 8,
+    GRPC_UNIMPLEMENTED = 12,
+    GRPC_INTERNAL = 13,
+    GRPC_UNAVAILABLE = 14,
+    GRPC_UNAUTHENTICATED = 16
+};
 /* As grpc-go prints it: "NotFound"; "Code(99)" for what is none. buf: at least 24 bytes; returns buf or a constant. */
 const char *grpc_code_name(int code, char *buf);
 
@@ -30,7 +39,8 @@ bool grpc_conn_ready(const GrpcConn *c);
 /* One unary call; <path> "/package.Service/Method". timeout_ns 0 = none. */
 MUST_USE Err *grpc_conn_call(GrpcConn *c, const char *path, const void *bytes, size_t n, int64_t timeout_ns,
                              GrpcReplyDone *done, void *arg);
-/* Bytes from the peer. Callbacks run within; they must not free the connection. Err: the connection is of no use any more. */
+/* Bytes from the peer. Callbacks run within; they must not free the connection. Err: the connection is of no use any
+ * more. */
 MUST_USE Err *grpc_conn_recv(GrpcConn *c, const void *bytes, size_t n);
 /* Appends what is to be sent now. */
 MUST_USE Err *grpc_conn_send(GrpcConn *c, Str *out);

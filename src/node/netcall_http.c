@@ -1,8 +1,9 @@
-/* netcall_http.c - httpGet of probes and hooks: libcurl's multi interface on the loop, one multi handle for all calls of a loop.
+/* netcall_http.c - httpGet of probes and hooks: libcurl's multi interface on the loop, one multi handle for all calls
+ * of a loop.
  *
- * Redirects are followed by hand, since the kubelet's rule is its own: to the same host name at most ten requests in all, to
- * another host not at all, which is a success with a warning (pkg/probe/http/http.go, RedirectChecker). Names are looked up by
- * netcall.c and pinned with CURLOPT_CONNECT_TO, because libcurl would start a thread for each. */
+ * Redirects are followed by hand, since the kubelet's rule is its own: to the same host name at most ten requests in
+ * all, to another host not at all, which is a success with a warning (pkg/probe/http/http.go, RedirectChecker). Names
+ * are looked up by netcall.c and pinned with CURLOPT_CONNECT_TO, because libcurl would start a thread for each. */
 #include <ctype.h>
 #include <curl/curl.h>
 #include <arpa/inet.h>
@@ -10,8 +11,9 @@
 
 #include "node/netcall_priv.h"
 
-#define MAX_BODY (10u << 10)    /* maxRespBodyLength */
-#define MAX_HEADERS (256u << 10) /* before libcurl's own 300 KB, which not every 7.88.1 has (CVE-2023-38039); Go takes 10 MB */
+#define MAX_BODY (10u << 10) /* maxRespBodyLength */
+/* Before libcurl's own 300 KB, which not every 7.88.1 has (CVE-2023-38039); Go takes 10 MB. */
+#define MAX_HEADERS (256u << 10)
 #define MAX_REQUESTS 10u
 
 typedef struct {
@@ -28,7 +30,7 @@ typedef struct {
     CURL *easy;
     bool in_multi;
     char *scheme, *first_url, *url, *host_header;
-    struct curl_slist *headers; /* all but Host */
+    struct curl_slist *headers;           /* all but Host */
     struct curl_slist *sent, *connect_to; /* of the request under way */
     unsigned n_requests;
     Str body;
@@ -44,7 +46,10 @@ static void transfer_ended(HttpCall *h, CURLcode rc);
 
 /* --- the multi handle on the loop --------------------------------------------------------------------------------- */
 
-static void on_hub_closed(uv_handle_t *t) { free(t->data); }
+static void on_hub_closed(uv_handle_t *t)
+{
+    free(t->data);
+}
 
 static void hub_release(Hub *hub)
 {
@@ -76,7 +81,10 @@ static void hub_act(Hub *hub, curl_socket_t fd, int events)
     hub_release(hub);
 }
 
-static void on_hub_timer(uv_timer_t *t) { hub_act(t->data, CURL_SOCKET_TIMEOUT, 0); }
+static void on_hub_timer(uv_timer_t *t)
+{
+    hub_act(t->data, CURL_SOCKET_TIMEOUT, 0);
+}
 
 static int on_curl_timer(CURLM *multi, long ms, void *arg)
 {
@@ -89,9 +97,16 @@ static int on_curl_timer(CURLM *multi, long ms, void *arg)
     return 0;
 }
 
-typedef struct { uv_poll_t poll; Hub *hub; curl_socket_t fd; } Watch;
+typedef struct {
+    uv_poll_t poll;
+    Hub *hub;
+    curl_socket_t fd;
+} Watch;
 
-static void on_watch_closed(uv_handle_t *p) { free(p->data); }
+static void on_watch_closed(uv_handle_t *p)
+{
+    free(p->data);
+}
 
 static void on_watch(uv_poll_t *p, int status, int events)
 {
@@ -245,7 +260,8 @@ static char *url_host(const char *url)
 {
     CURLU *u = curl_url();
     char *part = NULL, *host = NULL;
-    if (u && !curl_url_set(u, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME) && !curl_url_get(u, CURLUPART_HOST, &part, 0))
+    if (u && !curl_url_set(u, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME) &&
+        !curl_url_get(u, CURLUPART_HOST, &part, 0))
         host = mem_dup_str(part);
     curl_free(part);
     curl_url_cleanup(u);
@@ -262,7 +278,8 @@ static bool is_redirect(long status)
 static bool redirected(HttpCall *h, long status)
 {
     const char *next = NULL;
-    if (!is_redirect(status) || str_empty(h->location) || curl_easy_getinfo(h->easy, CURLINFO_REDIRECT_URL, &next) || !next)
+    if (!is_redirect(status) || str_empty(h->location) || curl_easy_getinfo(h->easy, CURLINFO_REDIRECT_URL, &next) ||
+        !next)
         return false;
     SCOPED(mem_free) char *there = url_host(next), *here = url_host(h->first_url);
     if (!there || !here || strcasecmp(there, here))
@@ -320,8 +337,10 @@ static char *failure_text(HttpCall *h, CURLcode rc, bool plain_http)
     long err = 0;
     (void)curl_easy_getinfo(h->easy, CURLINFO_OS_ERRNO, &err);
     if (h->header_bytes > MAX_HEADERS)
-        return mem_fmt("net/http: HTTP/1.x transport connection broken: net/http: server response headers exceeded %u bytes; "
-                       "aborted", MAX_HEADERS);
+        return mem_fmt(
+            "net/http: HTTP/1.x transport connection broken: net/http: server response headers exceeded %u bytes; "
+            "aborted",
+            MAX_HEADERS);
     if (rc == CURLE_COULDNT_CONNECT)
         return netcall_dial_error(&h->call, err ? (int)err : ECONNREFUSED);
     if (rc == CURLE_GOT_NOTHING)
@@ -365,7 +384,10 @@ static void transfer_ended(HttpCall *h, CURLcode rc)
 
 /* --- kind --------------------------------------------------------------------------------------------------------- */
 
-static void http_start(NetCall *c) { send_request((HttpCall *)c); }
+static void http_start(NetCall *c)
+{
+    send_request((HttpCall *)c);
+}
 
 static void http_timed_out(NetCall *c)
 {
@@ -373,7 +395,8 @@ static void http_timed_out(NetCall *c)
     if (h->answered)
         netcall_fail(c, "context deadline exceeded (Client.Timeout or context cancellation while reading body)");
     else
-        netcall_fail(c, "Get \"%s\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)", h->url);
+        netcall_fail(c, "Get \"%s\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)",
+                     h->url);
 }
 
 static void http_stop(NetCall *c)
@@ -447,7 +470,8 @@ static Err *make_headers(const HTTPGetAction *a, const char *user_agent, struct 
     for (size_t i = 0; i < a->http_headers.n && !e; i++) {
         const HTTPHeader *hd = &a->http_headers.v[i];
         e = check_header(hd);
-        bool own = !strcasecmp(str_or(hd->name, ""), "Accept") && find_header(a, "Accept") == hd && str_empty(hd->value);
+        bool own =
+            !strcasecmp(str_or(hd->name, ""), "Accept") && find_header(a, "Accept") == hd && str_empty(hd->value);
         for (size_t k = 0; k < ARRAY_LEN(own_headers); k++)
             own = own || !strcasecmp(str_or(hd->name, ""), own_headers[k]);
         if (!e && !own)
@@ -457,7 +481,8 @@ static Err *make_headers(const HTTPGetAction *a, const char *user_agent, struct 
         curl_slist_free_all(list);
         return e;
     }
-    const HTTPHeader *agent = find_header(a, "User-Agent"), *accept = find_header(a, "Accept"), *host = find_header(a, "Host");
+    const HTTPHeader *agent = find_header(a, "User-Agent"), *accept = find_header(a, "Accept"),
+                     *host = find_header(a, "Host");
     if (agent && str_empty(agent->value))
         list = curl_slist_append(list, "User-Agent:");
     else

@@ -17,7 +17,8 @@ typedef struct {
     void (*timed_out)(NetCall *c); /* must call netcall_finish() */
     void (*stop)(NetCall *c);      /* ends all I/O; its handles hold the call by netcall_hold() */
     void (*release)(NetCall *c);   /* frees what is the kind's own, but not c */
-    void (*lookup_failed)(NetCall *c, const char *why); /* "dial tcp: lookup x: no such host"; netcall_fail_later() or wait */
+    /* <why>: "dial tcp: lookup x: no such host". Calls netcall_fail_later(), or waits for the deadline. */
+    void (*lookup_failed)(NetCall *c, const char *why);
 } NetCallKind;
 
 /* First member of each kind's struct. */
@@ -26,22 +27,22 @@ struct NetCall {
     uv_loop_t *loop;
     NetCallDone *done; /* NULL = answered or cancelled */
     void *arg;
-    char *host;        /* as the action or the Pod gives it, without brackets */
+    char *host; /* as the action or the Pod gives it, without brackets */
     int port;
     bool host_is_ip;
     int64_t timeout_ns;
-    uv_timer_t timer;  /* the deadline; or, when <later> is set, the end of this turn */
-    char *later;       /* the answer, of a failure within the call that asked */
+    uv_timer_t timer; /* the deadline; or, when <later> is set, the end of this turn */
+    char *later;      /* the answer, of a failure within the call that asked */
     uv_getaddrinfo_t lookup;
     bool looking_up;
     struct sockaddr_storage addr[NETCALL_MAX_ADDRS];
     unsigned n_addr, at;
-    unsigned holds;    /* handles and requests that still point here */
+    unsigned holds; /* handles and requests that still point here */
 };
 
 /* Allocates <size> bytes with a NetCall first, and begins: <kind>->start is called now, or after the name look-up. */
-NetCall *netcall_new(uv_loop_t *loop, size_t size, const NetCallKind *kind, const char *host, int port, int64_t timeout_ns,
-                     NetCallDone *done, void *arg);
+NetCall *netcall_new(uv_loop_t *loop, size_t size, const NetCallKind *kind, const char *host, int port,
+                     int64_t timeout_ns, NetCallDone *done, void *arg);
 void netcall_begin(NetCall *c);
 /* The one answer. Call it last: the owner may do anything in it. */
 void netcall_finish(NetCall *c, const NetCallResult *res);

@@ -1,5 +1,5 @@
-/* netcall_tcp.c - tcpSocket: a connection that can be opened is a success (pkg/probe/tcp). Of a name's addresses the first that
- * answers counts; the error shown is the first one's, as Go's dialer does. */
+/* netcall_tcp.c - tcpSocket: a connection that can be opened is a success (pkg/probe/tcp). Of a name's addresses the
+ * first that answers counts; the error shown is the first one's, as Go's dialer does. */
 #include "node/netcall_priv.h"
 
 typedef struct {
@@ -81,10 +81,19 @@ static void tcp_timed_out(NetCall *c)
     netcall_fail(c, "dial tcp %s: i/o timeout", peer);
 }
 
-static void tcp_stop(NetCall *c) { dial_close((TcpCall *)c); }
-static void tcp_release(NetCall *c) { free(((TcpCall *)c)->first_error); }
+static void tcp_stop(NetCall *c)
+{
+    dial_close((TcpCall *)c);
+}
+static void tcp_release(NetCall *c)
+{
+    free(((TcpCall *)c)->first_error);
+}
 
-static void tcp_lookup_failed(NetCall *c, const char *why) { netcall_fail_later(c, mem_dup_str(why)); }
+static void tcp_lookup_failed(NetCall *c, const char *why)
+{
+    netcall_fail_later(c, mem_dup_str(why));
+}
 
 static const NetCallKind tcp_kind = {tcp_start, tcp_timed_out, tcp_stop, tcp_release, tcp_lookup_failed};
 
@@ -95,7 +104,8 @@ Err *netcall_tcp(uv_loop_t *loop, const TCPSocketAction *a, const Container *c, 
     Err *e = netcall_port(&a->port, c, &port);
     if (e)
         return e;
-    *ret = netcall_new(loop, sizeof(TcpCall), &tcp_kind, str_empty(a->host) ? host : a->host, port, timeout_ns, done, arg);
+    *ret =
+        netcall_new(loop, sizeof(TcpCall), &tcp_kind, str_empty(a->host) ? host : a->host, port, timeout_ns, done, arg);
     netcall_begin(*ret);
     return NULL;
 }

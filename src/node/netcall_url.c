@@ -1,10 +1,14 @@
-/* netcall_url.c - the URL of an httpGet, as the kubelet makes it: url.Parse(path), then scheme and host put over whatever that
- * found, then String(). A path that does not parse is used as a plain path, so nothing is ever refused here. Pure. */
+/* netcall_url.c - the URL of an httpGet, as the kubelet makes it: url.Parse(path), then scheme and host put over
+ * whatever that found, then String(). A path that does not parse is used as a plain path, so nothing is ever refused
+ * here. Pure. */
 #include "node/netcall_priv.h"
 
 #include <ctype.h>
 
-static bool is_escape(const char *p) { return p[0] == '%' && isxdigit((unsigned char)p[1]) && isxdigit((unsigned char)p[2]); }
+static bool is_escape(const char *p)
+{
+    return p[0] == '%' && isxdigit((unsigned char)p[1]) && isxdigit((unsigned char)p[2]);
+}
 
 /* Bytes that stay as they are in a path (RFC 3986 pchar and '/'; Go's shouldEscape lets the same through). */
 static bool is_plain(char ch, const char *also)

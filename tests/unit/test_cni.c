@@ -2,24 +2,30 @@
 #include "check.h"
 #include "runtime/oci/cni_priv.h"
 
-static const char list_text[] =
-    "{\"cniVersion\":\"0.4.0\",\"name\":\"net\",\"plugins\":["
-    "{\"type\":\"bridge\",\"mtu\":1400,\"capabilities\":{\"ips\":true}},"
-    "{\"type\":\"portmap\",\"capabilities\":{\"portMappings\":true,\"bandwidth\":false}}]}";
+static const char list_text[] = "{\"cniVersion\":\"0.4.0\",\"name\":\"net\",\"plugins\":["
+                                "{\"type\":\"bridge\",\"mtu\":1400,\"capabilities\":{\"ips\":true}},"
+                                "{\"type\":\"portmap\",\"capabilities\":{\"portMappings\":true,\"bandwidth\":false}}]}";
 
 static void test_conf_refused(void)
 {
-    static const struct { const char *text; bool list; const char *want; } t[] = {
+    static const struct {
+        const char *text;
+        bool list;
+        const char *want;
+    } t[] = {
         {"", true, NULL},
         {"[]", true, "must be an object"},
         {"{\"name\":\"a\",\"plugins\":[]}", true, "plugins: must name at least one plugin"},
         {"{\"name\":\"../a\",\"plugins\":[{\"type\":\"b\"}]}", true, NULL},
-        {"{\"name\":\"a\",\"plugins\":[{\"type\":\"../../bin/sh\"}]}", true, "plugins[0].type: must be the name of a program"},
+        {"{\"name\":\"a\",\"plugins\":[{\"type\":\"../../bin/sh\"}]}", true,
+         "plugins[0].type: must be the name of a program"},
         {"{\"name\":\"a\",\"plugins\":[{\"type\":\"b\"},7]}", true, "plugins[1].type: must be the name of a program"},
         {"{\"name\":\"a\",\"plugins\":[{\"type\":\"b\",\"capabilities\":[]}]}", true,
          "plugins[0].capabilities: must be an object"},
-        {"{\"cniVersion\":\"9.0.0\",\"name\":\"a\",\"plugins\":[{\"type\":\"b\"}]}", true, "cniVersion: known are 0.1.0 to 1.1.0"},
-        {"{\"cniVersion\":1,\"name\":\"a\",\"plugins\":[{\"type\":\"b\"}]}", true, "cniVersion: known are 0.1.0 to 1.1.0"},
+        {"{\"cniVersion\":\"9.0.0\",\"name\":\"a\",\"plugins\":[{\"type\":\"b\"}]}", true,
+         "cniVersion: known are 0.1.0 to 1.1.0"},
+        {"{\"cniVersion\":1,\"name\":\"a\",\"plugins\":[{\"type\":\"b\"}]}", true,
+         "cniVersion: known are 0.1.0 to 1.1.0"},
         {"{\"name\":\"a\"}", false, "plugins[0].type: must be the name of a program"},
         {"{\"type\":\"a\"}", false, NULL},
     };
@@ -45,13 +51,17 @@ static void test_conf_exec(void)
     CHECK(cni_conf_can(net, "portMappings") && !cni_conf_can(net, "bandwidth"));
     CHECK(cni_conf_since(net, "0.4.0") && cni_conf_since(net, "0.3.1") && !cni_conf_since(net, "1.0.0"));
 
-    SCOPED(json_unref) json_t *first = cni_conf_exec(net, 0, runtime, NULL), *second = cni_conf_exec(net, 1, runtime, prev);
+    SCOPED(json_unref)
+    json_t *first = cni_conf_exec(net, 0, runtime, NULL),
+           *second = cni_conf_exec(net, 1, runtime, prev);
     SCOPED(mem_free) char *a = json_dumps(first, JSON_COMPACT | JSON_SORT_KEYS);
     SCOPED(mem_free) char *b = json_dumps(second, JSON_COMPACT | JSON_SORT_KEYS);
     CHECK_STR(a, "{\"cniVersion\":\"0.4.0\",\"mtu\":1400,\"name\":\"net\",\"type\":\"bridge\"}");
-    CHECK_STR(b, "{\"cniVersion\":\"0.4.0\",\"name\":\"net\",\"prevResult\":{\"cniVersion\":\"0.4.0\"},\"runtimeConfig\":"
-                 "{\"portMappings\":[{\"containerPort\":80,\"hostPort\":8080,\"protocol\":\"tcp\"},"
-                 "{\"containerPort\":53,\"hostIP\":\"127.0.0.1\",\"hostPort\":5353,\"protocol\":\"udp\"}]},\"type\":\"portmap\"}");
+    CHECK_STR(b,
+              "{\"cniVersion\":\"0.4.0\",\"name\":\"net\",\"prevResult\":{\"cniVersion\":\"0.4.0\"},\"runtimeConfig\":"
+              "{\"portMappings\":[{\"containerPort\":80,\"hostPort\":8080,\"protocol\":\"tcp\"},"
+              "{\"containerPort\":53,\"hostIP\":\"127.0.0.1\",\"hostPort\":5353,\"protocol\":\"udp\"}]},\"type\":"
+              "\"portmap\"}");
     /* The checked configuration itself is not changed by that. */
     SCOPED(mem_free) char *whole = json_dumps(net, JSON_COMPACT);
     CHECK_STR(whole, list_text);
@@ -59,12 +69,17 @@ static void test_conf_exec(void)
 
 static void test_bandwidth(void)
 {
-    static const struct { const char *in, *out, *want; bool ok; } t[] = {
+    static const struct {
+        const char *in, *out, *want;
+        bool ok;
+    } t[] = {
         {NULL, NULL, "{}", true},
         {"10M", NULL, "{\"bandwidth\":{\"ingressBurst\":10000000,\"ingressRate\":10000000}}", true},
         {NULL, "1k", "{\"bandwidth\":{\"egressBurst\":1000000,\"egressRate\":1000}}", true},
-        {"1P", "10G", "{\"bandwidth\":{\"egressBurst\":4294967295,\"egressRate\":10000000000,\"ingressBurst\":4294967295,"
-                      "\"ingressRate\":1000000000000000}}", true},
+        {"1P", "10G",
+         "{\"bandwidth\":{\"egressBurst\":4294967295,\"egressRate\":10000000000,\"ingressBurst\":4294967295,"
+         "\"ingressRate\":1000000000000000}}",
+         true},
         {"999", NULL, "annotation kubernetes.io/ingress-bandwidth: resource is unreasonably small (< 1kbit)", false},
         {NULL, "2P", "annotation kubernetes.io/egress-bandwidth: resource is unreasonably large (> 1Pbit)", false},
         {"fast", NULL, "annotation kubernetes.io/ingress-bandwidth: \"fast\" is not a quantity", false},
@@ -81,20 +96,26 @@ static void test_bandwidth(void)
 
 static void test_results(void)
 {
-    static const struct { const char *name, *text, *want; } t[] = {
-        {"1.0.0", "{\"cniVersion\":\"1.0.0\",\"interfaces\":[{\"name\":\"br\"},{\"name\":\"eth0\",\"sandbox\":\"/x\"}],"
-                  "\"ips\":[{\"interface\":1,\"address\":\"10.1.2.3/24\"},{\"interface\":1,\"address\":\"fd00::2/64\"}]}",
+    static const struct {
+        const char *name, *text, *want;
+    } t[] = {
+        {"1.0.0",
+         "{\"cniVersion\":\"1.0.0\",\"interfaces\":[{\"name\":\"br\"},{\"name\":\"eth0\",\"sandbox\":\"/x\"}],"
+         "\"ips\":[{\"interface\":1,\"address\":\"10.1.2.3/24\"},{\"interface\":1,\"address\":\"fd00::2/64\"}]}",
          "10.1.2.3 fd00::2"},
         {"the host's own address is not the Pod's",
          "{\"interfaces\":[{\"name\":\"br\"},{\"name\":\"eth0\",\"sandbox\":\"/x\"}],"
-         "\"ips\":[{\"interface\":0,\"address\":\"10.1.2.1/24\"},{\"interface\":1,\"address\":\"10.1.2.3/24\"}]}", "10.1.2.3"},
+         "\"ips\":[{\"interface\":0,\"address\":\"10.1.2.1/24\"},{\"interface\":1,\"address\":\"10.1.2.3/24\"}]}",
+         "10.1.2.3"},
         {"no interface", "{\"ips\":[{\"address\":\"10.1.2.3/24\"}]}", "10.1.2.3"},
         {"0.2.0", "{\"ip4\":{\"ip\":\"10.1.2.3/24\"},\"ip6\":{\"ip\":\"fd00::3/64\"}}", "10.1.2.3 fd00::3"},
         {"none", "{}", ""},
         {"bad index", "{\"interfaces\":[],\"ips\":[{\"interface\":3,\"address\":\"1.2.3.4/5\"}]}",
          "E result: ips: interface is not an index of interfaces"},
-        {"bad address", "{\"ips\":[{\"address\":\"10.1.2.999/24\"}]}", "E result: ips: \"10.1.2.999\" is not an address"},
-        {"control characters", "{\"ips\":[{\"address\":\"a\\u001b[2J/24\"}]}", "E result: ips: \"a?[2J\" is not an address"},
+        {"bad address", "{\"ips\":[{\"address\":\"10.1.2.999/24\"}]}",
+         "E result: ips: \"10.1.2.999\" is not an address"},
+        {"control characters", "{\"ips\":[{\"address\":\"a\\u001b[2J/24\"}]}",
+         "E result: ips: \"a?[2J\" is not an address"},
         {"not a list", "{\"ips\":{}}", "E result: ips: must be a list"},
         {"not objects", "{\"ips\":[1]}", "E result: ips[0]: must be an object"},
         {"error", "{\"cniVersion\":\"1.0.0\",\"code\":7,\"msg\":\"bad subnet\",\"details\":\"10.0.0/8\\nline two\"}",
@@ -120,7 +141,9 @@ static void test_results(void)
 
 static void test_failures(void)
 {
-    static const struct { const char *out, *err, *want; } t[] = {
+    static const struct {
+        const char *out, *err, *want;
+    } t[] = {
         {"{\"code\":100,\"msg\":\"no bridge\"}", "ignored", "no bridge (code 100)"},
         {"{\"code\":100}", "", "no message (code 100)"},
         {"", "panic: runtime error\n\tmain.go:1\n", "exited with 2: panic: runtime error  main.go:1"},
@@ -147,8 +170,10 @@ static void test_sweep(void)
         "-A CNI-aaa -d 10.1.0.0/24 -m comment --comment \"name: \\\"net\\\" id: \\\"one\\\"\" -j ACCEPT\n";
     SCOPED(str_done) Str script = {0};
     CHECK(cni_sweep_script(rules, strlen(rules), "one", &script));
-    CHECK_STR(script.p, "*nat\n-D POSTROUTING -s 10.1.0.2/32 -m comment --comment \"name: \\\"net\\\" id: \\\"one\\\"\" -j CNI-aaa\n"
-                        "-F CNI-aaa\n-X CNI-aaa\nCOMMIT\n");
+    CHECK_STR(
+        script.p,
+        "*nat\n-D POSTROUTING -s 10.1.0.2/32 -m comment --comment \"name: \\\"net\\\" id: \\\"one\\\"\" -j CNI-aaa\n"
+        "-F CNI-aaa\n-X CNI-aaa\nCOMMIT\n");
     CHECK(!cni_sweep_script(rules, strlen(rules), "none", &script));
     CHECK(!cni_sweep_script("", 0, "one", &script));
 }
@@ -156,12 +181,15 @@ static void test_sweep(void)
 static void test_overlaps(void)
 {
     static const char title[] = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n";
-    static const struct { const char *route; bool want; } t[] = {
-        {"eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n", false}, /* the default route */
-        {"eth0\t00583A0A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n", true},  /* 10.58.88.0/24 */
-        {"eth0\t00593A0A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n", false}, /* 10.58.89.0/24 */
-        {"tun0\t0000000A\t00000000\t0001\t0\t0\t0\t000000FF\t0\t0\t0\n", true},  /* 10.0.0.0/8 */
-        {"tun0\t07583A0A\t00000000\t0001\t0\t0\t0\tFFFFFFFF\t0\t0\t0\n", true},  /* 10.58.88.7/32 */
+    static const struct {
+        const char *route;
+        bool want;
+    } t[] = {
+        {"eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n", false},     /* the default route */
+        {"eth0\t00583A0A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n", true},      /* 10.58.88.0/24 */
+        {"eth0\t00593A0A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n", false},     /* 10.58.89.0/24 */
+        {"tun0\t0000000A\t00000000\t0001\t0\t0\t0\t000000FF\t0\t0\t0\n", true},      /* 10.0.0.0/8 */
+        {"tun0\t07583A0A\t00000000\t0001\t0\t0\t0\tFFFFFFFF\t0\t0\t0\n", true},      /* 10.58.88.7/32 */
         {"reprise0\t00583A0A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n", false}, /* ours */
         {"reprise1\t00583A0A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n", true},
     };

@@ -1,6 +1,6 @@
-/* The CNI client with plugins that run: Debian's real ones, and scripts that misbehave. Everything happens in a network and
- * mount namespace of this program's own, so the host keeps its interfaces, rules and /run. Needs root and the packages
- * containernetworking-plugins and iptables; exit 77 (skipped) without. */
+/* The CNI client with plugins that run: Debian's real ones, and scripts that misbehave. Everything happens in a network
+ * and mount namespace of this program's own, so the host keeps its interfaces, rules and /run. Needs root and the
+ * packages containernetworking-plugins and iptables; exit 77 (skipped) without. */
 #include <fcntl.h>
 #include <net/if.h>
 #include <sched.h>
@@ -42,8 +42,12 @@ static void env_reopen(Env *e, const char *bin_dirs, int64_t timeout_ns)
 {
     cni_close(e->cni);
     e->cni = NULL;
-    CniConfig conf = {.conf_dir = e->conf_dir, .bin_dirs = bin_dirs ? bin_dirs : e->bin_dir, .cache_dir = e->cache_dir,
-                      .on_warning = on_warning, .warning_arg = e, .timeout_ns = timeout_ns};
+    CniConfig conf = {.conf_dir = e->conf_dir,
+                      .bin_dirs = bin_dirs ? bin_dirs : e->bin_dir,
+                      .cache_dir = e->cache_dir,
+                      .on_warning = on_warning,
+                      .warning_arg = e,
+                      .timeout_ns = timeout_ns};
     CHECK_OK(cni_open(&e->loop, &conf, &e->cni));
 }
 
@@ -141,11 +145,17 @@ static void expect_error(Env *e, const char *part)
     CHECK(e->err != NULL);
 }
 
-static void expect_ok(Env *e) { CHECK_OK(MOVE(e->err, NULL)); }
+static void expect_ok(Env *e)
+{
+    CHECK_OK(MOVE(e->err, NULL));
+}
 
-/* --- a "sandbox": a process with a network namespace ---------------------------------------------------------------- */
+/* --- a "sandbox": a process with a network namespace -------------------------------------------------------------- */
 
-typedef struct { pid_t pid; char path[64]; } Box;
+typedef struct {
+    pid_t pid;
+    char path[64];
+} Box;
 
 static int lo_up(void)
 {
@@ -200,12 +210,15 @@ static int sh(const Box *b, const char *command, Str *out)
     return code;
 }
 
-/* What networks leave on the host: links, NAT and filter rules, one line each, without those that are always there once used. */
+/* What networks leave on the host: links, NAT and filter rules, one line each, without those that are always there once
+ * used. */
 static char *traces(void)
 {
     SCOPED(str_done) Str out = {0};
-    (void)sh(NULL, "ip -o link | grep -o 'veth[0-9a-f]*'; iptables -t nat -S | grep -E 'CNI-([0-9a-f]|DN-)|id:'; "
-                   "iptables -S | grep -E -- '-[sd] 10\\.58'", &out);
+    (void)sh(NULL,
+             "ip -o link | grep -o 'veth[0-9a-f]*'; iptables -t nat -S | grep -E 'CNI-([0-9a-f]|DN-)|id:'; "
+             "iptables -S | grep -E -- '-[sd] 10\\.58'",
+             &out);
     return str_take(&out);
 }
 
@@ -219,7 +232,8 @@ static size_t leases(const Env *e)
 
 static CniPod pod_of(const Box *b, const char *id)
 {
-    return (CniPod){.sandbox_id = id, .netns_path = b->path, .pod_namespace = "default", .pod_name = id, .pod_uid = "uid-1"};
+    return (CniPod){
+        .sandbox_id = id, .netns_path = b->path, .pod_namespace = "default", .pod_name = id, .pod_uid = "uid-1"};
 }
 
 static void no_traces(const Env *e)
@@ -252,7 +266,7 @@ static void test_real_add_check_del(void)
 
     SCOPED(mem_free) char *there = mem_fmt("ping -c1 -W2 %s || busybox ping -c1 -W2 %s", ip_b, ip_b);
     SCOPED(mem_free) char *here = mem_fmt("ping -c1 -W2 %s || busybox ping -c1 -W2 %s", ip_a, ip_a);
-    CHECK_INT(sh(&a, there, NULL), 0); /* Pod to Pod */
+    CHECK_INT(sh(&a, there, NULL), 0);  /* Pod to Pod */
     CHECK_INT(sh(NULL, here, NULL), 0); /* host to Pod, as probes go */
 
     CHECK(call(e, cni_check, &pa));
@@ -341,7 +355,8 @@ static void test_real_crash(void)
     expect_ok(e);
     CHECK(call(e, cni_add, &pb));
     box_free(&a);
-    put(e->conf_dir, "10-other.conflist", "{\"cniVersion\":\"1.0.0\",\"name\":\"other\",\"plugins\":[{\"type\":\"nonesuch\"}]}", 0644);
+    put(e->conf_dir, "10-other.conflist",
+        "{\"cniVersion\":\"1.0.0\",\"name\":\"other\",\"plugins\":[{\"type\":\"nonesuch\"}]}", 0644);
     env_reopen(e, REAL_PLUGINS, 0);
     SCOPED(strvec_done) StrVec live = {0};
     strvec_add(&live, "alive");
@@ -393,10 +408,13 @@ static void test_real_full_range(void)
 {
     Env *e = env_new(REAL_PLUGINS);
     Box a = box_new(), b = box_new(), c = box_new();
-    SCOPED(mem_free) char *conf =
-        mem_fmt("{\"cniVersion\":\"1.0.0\",\"name\":\"tiny\",\"plugins\":[{\"type\":\"bridge\",\"bridge\":\"tiny0\",\"isGateway\":true,"
+    SCOPED(mem_free)
+    char *conf =
+        mem_fmt("{\"cniVersion\":\"1.0.0\",\"name\":\"tiny\",\"plugins\":[{\"type\":\"bridge\",\"bridge\":\"tiny0\","
+                "\"isGateway\":true,"
                 "\"ipam\":{\"type\":\"host-local\",\"dataDir\":\"%s/leases\",\"ranges\":[[{\"subnet\":\"10.59.0.0/29\","
-                "\"rangeStart\":\"10.59.0.2\",\"rangeEnd\":\"10.59.0.3\"}]]}}]}", e->cache_dir);
+                "\"rangeStart\":\"10.59.0.2\",\"rangeEnd\":\"10.59.0.3\"}]]}}]}",
+                e->cache_dir);
     put(e->conf_dir, "1.conflist", conf, 0644);
     CniPod pa = pod_of(&a, "a"), pb = pod_of(&b, "b"), pc = pod_of(&c, "c");
     CHECK(call(e, cni_add, &pa));
@@ -472,11 +490,12 @@ static void test_many_at_once(void)
     env_free(e);
 }
 
-/* --- plugins that misbehave ----------------------------------------------------------------------------------------- */
+/* --- plugins that misbehave --------------------------------------------------------------------------------------- */
 
 /* Each call of a scripted plugin leaves a line "<COMMAND> <plugin> <prevResult or ->" in <root>/log. */
-#define NOTE "in=$(cat); case \"$in\" in *prevResult*) p=prev;; *) p=-;; esac; " \
-             "echo \"$CNI_COMMAND ${0##*/} $p $CNI_IFNAME ${CNI_NETNS:-none}\" | sed 's,/proc/.*,netns,' >> ${0%%/*}/../log\n"
+#define NOTE                                                                                                           \
+    "in=$(cat); case \"$in\" in *prevResult*) p=prev;; *) p=-;; esac; "                                                \
+    "echo \"$CNI_COMMAND ${0##*/} $p $CNI_IFNAME ${CNI_NETNS:-none}\" | sed 's,/proc/.*,netns,' >> ${0%%/*}/../log\n"
 static void script(Env *e, const char *name, const char *body)
 {
     SCOPED(mem_free) char *text = mem_fmt("#!/bin/sh\n" NOTE "%s\n", body);
@@ -486,26 +505,36 @@ static void script(Env *e, const char *name, const char *body)
 static Env *env_scripted(const char *second)
 {
     Env *e = env_new(NULL);
-    SCOPED(mem_free) char *conf = mem_fmt("{\"cniVersion\":\"0.4.0\",\"name\":\"n\",\"plugins\":[{\"type\":\"good\"},{\"type\":\"%s\"}]}",
-                                          second);
+    SCOPED(mem_free)
+    char *conf = mem_fmt(
+        "{\"cniVersion\":\"0.4.0\",\"name\":\"n\",\"plugins\":[{\"type\":\"good\"},{\"type\":\"%s\"}]}", second);
     put(e->conf_dir, "1.conflist", conf, 0644);
-    script(e, "good", "[ $CNI_COMMAND = ADD ] && echo '{\"cniVersion\":\"0.4.0\",\"ips\":[{\"address\":\"10.9.9.9/24\"}]}'; exit 0");
+    script(
+        e, "good",
+        "[ $CNI_COMMAND = ADD ] && echo '{\"cniVersion\":\"0.4.0\",\"ips\":[{\"address\":\"10.9.9.9/24\"}]}'; exit 0");
     return e;
 }
 
 static void test_bad_plugins(void)
 {
-    static const struct { const char *name, *body, *want, *log; } t[] = {
-        {"broken", "[ $CNI_COMMAND = ADD ] && { echo '{\"code\":100,\"msg\":\"no luck\",\"details\":\"at all\"}'; exit 1; }; exit 0",
+    static const struct {
+        const char *name, *body, *want, *log;
+    } t[] = {
+        {"broken",
+         "[ $CNI_COMMAND = ADD ] && { echo '{\"code\":100,\"msg\":\"no luck\",\"details\":\"at all\"}'; exit 1; }; "
+         "exit 0",
          "plugin broken of network n: ADD: no luck: at all (code 100)",
          "ADD good - eth0 netns\nADD broken prev eth0 netns\nDEL broken - eth0 netns\nDEL good - eth0 netns\n"},
-        {"garbage", "[ $CNI_COMMAND = ADD ] && head -c 1000 /dev/urandom; exit 0", "plugin garbage of network n: ADD: result",
+        {"garbage", "[ $CNI_COMMAND = ADD ] && head -c 1000 /dev/urandom; exit 0",
+         "plugin garbage of network n: ADD: result",
          "ADD good - eth0 netns\nADD garbage prev eth0 netns\nDEL garbage - eth0 netns\nDEL good - eth0 netns\n"},
         {"flood", "[ $CNI_COMMAND = ADD ] && yes; exit 0", "plugin flood of network n: ADD: ", NULL},
         {"silent", "exit 0", "plugin silent of network n: ADD: result", NULL},
-        {"hang", "[ $CNI_COMMAND = ADD ] && sleep 1000; exit 0", "plugin hang of network n: ADD: killed: no answer within 700 ms",
+        {"hang", "[ $CNI_COMMAND = ADD ] && sleep 1000; exit 0",
+         "plugin hang of network n: ADD: killed: no answer within 700 ms",
          "ADD good - eth0 netns\nADD hang prev eth0 netns\nDEL hang - eth0 netns\nDEL good - eth0 netns\n"},
-        {"crash", "[ $CNI_COMMAND = ADD ] && kill -SEGV $$; exit 0", "plugin crash of network n: ADD: killed by signal 11", NULL},
+        {"crash", "[ $CNI_COMMAND = ADD ] && kill -SEGV $$; exit 0",
+         "plugin crash of network n: ADD: killed by signal 11", NULL},
         {"stderr", "[ $CNI_COMMAND = ADD ] && { echo oops >&2; exit 3; }; exit 0", "ADD: exited with 3: oops", NULL},
         {"noip", "[ $CNI_COMMAND = ADD ] && echo '{}'; exit 0", "network n gave the Pod no address", NULL},
     };
@@ -550,8 +579,9 @@ static void test_missing_plugin(void)
 static void test_failing_del(void)
 {
     Env *e = env_scripted("sticky");
-    script(e, "sticky", "[ $CNI_COMMAND = ADD ] && echo '{\"ips\":[{\"address\":\"10.9.9.8/24\"}]}'; "
-                        "[ $CNI_COMMAND = DEL ] && [ ! -e ${0%/*}/../let-go ] && exit 1; exit 0");
+    script(e, "sticky",
+           "[ $CNI_COMMAND = ADD ] && echo '{\"ips\":[{\"address\":\"10.9.9.8/24\"}]}'; "
+           "[ $CNI_COMMAND = DEL ] && [ ! -e ${0%/*}/../let-go ] && exit 1; exit 0");
     Box a = box_new();
     CniPod p = pod_of(&a, "x");
     CHECK(call(e, cni_add, &p));
@@ -560,8 +590,10 @@ static void test_failing_del(void)
     CHECK(!call(e, cni_del, &p));
     expect_error(e, "plugin sticky of network n: DEL: exited with 1 and said nothing");
     SCOPED(mem_free) char *log = file_text(e->root, "log");
-    CHECK_STR(log, "ADD good - eth0 netns\nADD sticky prev eth0 netns\nCHECK good prev eth0 netns\nCHECK sticky prev eth0 netns\n"
-                   "DEL sticky prev eth0 netns\nDEL good prev eth0 netns\n");
+    CHECK_STR(
+        log,
+        "ADD good - eth0 netns\nADD sticky prev eth0 netns\nCHECK good prev eth0 netns\nCHECK sticky prev eth0 netns\n"
+        "DEL sticky prev eth0 netns\nDEL good prev eth0 netns\n");
     put(e->root, "let-go", "", 0644);
     CHECK(call(e, cni_del, &p));
     expect_ok(e);
@@ -672,5 +704,5 @@ __attribute__((constructor)) static void enter_private_world(void)
 }
 
 TESTS(T(test_bad_plugins), T(test_missing_plugin), T(test_failing_del), T(test_close_midway), T(test_broken_files),
-      T(test_real_add_check_del), T(test_real_fd_path), T(test_real_host_port), T(test_real_crash), T(test_real_reused_pid),
-      T(test_real_full_range), T(test_two_roots), T(test_many_at_once), T(test_no_iptables))
+      T(test_real_add_check_del), T(test_real_fd_path), T(test_real_host_port), T(test_real_crash),
+      T(test_real_reused_pid), T(test_real_full_range), T(test_two_roots), T(test_many_at_once), T(test_no_iptables))

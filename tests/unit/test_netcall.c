@@ -18,14 +18,18 @@
 /* --- peers -------------------------------------------------------------------------------------------------------- */
 
 typedef void Handler(int fd);
-typedef struct { pid_t pid; int port; } Peer;
+typedef struct {
+    pid_t pid;
+    int port;
+} Peer;
 
 static int listen_on(int *ret_port)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t n = sizeof a;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    CHECK(fd >= 0 && !bind(fd, (struct sockaddr *)&a, n) && !listen(fd, 16) && !getsockname(fd, (struct sockaddr *)&a, &n));
+    CHECK(fd >= 0 && !bind(fd, (struct sockaddr *)&a, n) && !listen(fd, 16) &&
+          !getsockname(fd, (struct sockaddr *)&a, &n));
     *ret_port = ntohs(a.sin_port);
     return fd;
 }
@@ -42,10 +46,12 @@ static Peer peer_new(Handler *handle, unsigned delay_ms)
     if (!p.pid) {
         if (delay_ms) {
             usleep(delay_ms * 1000);
-            struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)p.port)};
+            struct sockaddr_in a = {
+                .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)p.port)};
             int one = 1;
             fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-            if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) || bind(fd, (struct sockaddr *)&a, sizeof a) || listen(fd, 16))
+            if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) ||
+                bind(fd, (struct sockaddr *)&a, sizeof a) || listen(fd, 16))
                 _exit(1);
         }
         signal(SIGPIPE, SIG_IGN);
@@ -64,7 +70,10 @@ static void peer_free(Peer *p)
     CHECK(waitpid(p->pid, NULL, 0) == p->pid);
 }
 
-static void say(int fd, const char *text) { (void)!write(fd, text, strlen(text)); }
+static void say(int fd, const char *text)
+{
+    (void)!write(fd, text, strlen(text));
+}
 static void stall(int fd)
 {
     char c;
@@ -75,7 +84,9 @@ static void stall(int fd)
 /* Answers by path; /echo gives back the request. */
 static void http_answer(int fd, const char *request)
 {
-    static const struct { const char *path, *answer; } fixed[] = {
+    static const struct {
+        const char *path, *answer;
+    } fixed[] = {
         {"/200", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine"},
         {"/399", "HTTP/1.1 399 Hm\r\nContent-Length: 0\r\n\r\n"},
         {"/500", "HTTP/1.1 500 No\r\nContent-Length: 6\r\n\r\nsecret"},
@@ -137,9 +148,18 @@ static void http_handler(int fd)
     }
 }
 
-static void mute_handler(int fd) { stall(fd); }
-static void bye_handler(int fd) { (void)fd; }
-static void text_handler(int fd) { say(fd, "220 smtp.example ESMTP\r\n"), stall(fd); }
+static void mute_handler(int fd)
+{
+    stall(fd);
+}
+static void bye_handler(int fd)
+{
+    (void)fd;
+}
+static void text_handler(int fd)
+{
+    say(fd, "220 smtp.example ESMTP\r\n"), stall(fd);
+}
 
 static gnutls_certificate_credentials_t tls_credentials(void)
 {
@@ -147,10 +167,13 @@ static gnutls_certificate_credentials_t tls_credentials(void)
     gnutls_x509_privkey_t key;
     gnutls_x509_crt_t crt;
     time_t now = time(NULL);
-    CHECK(!gnutls_x509_privkey_init(&key) && !gnutls_x509_privkey_generate(key, GNUTLS_PK_ECDSA, GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0));
-    CHECK(!gnutls_x509_crt_init(&crt) && !gnutls_x509_crt_set_version(crt, 3) && !gnutls_x509_crt_set_serial(crt, "\1", 1));
+    CHECK(!gnutls_x509_privkey_init(&key) &&
+          !gnutls_x509_privkey_generate(key, GNUTLS_PK_ECDSA, GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0));
+    CHECK(!gnutls_x509_crt_init(&crt) && !gnutls_x509_crt_set_version(crt, 3) &&
+          !gnutls_x509_crt_set_serial(crt, "\1", 1));
     gnutls_x509_crt_set_activation_time(crt, now - 100000);
-    gnutls_x509_crt_set_expiration_time(crt, now - 1000); /* expired, unknown issuer, wrong name: all of it must not matter */
+    gnutls_x509_crt_set_expiration_time(
+        crt, now - 1000); /* expired, unknown issuer, wrong name: all of it must not matter */
     CHECK(!gnutls_x509_crt_set_dn(crt, "CN=elsewhere", NULL) && !gnutls_x509_crt_set_key(crt, key));
     CHECK(gnutls_x509_crt_sign2(crt, crt, key, GNUTLS_DIG_SHA256, 0) >= 0);
     CHECK(!gnutls_certificate_allocate_credentials(&cred) && !gnutls_certificate_set_x509_key(cred, &crt, 1, key));
@@ -176,17 +199,22 @@ static void tls_handler(int fd)
     gnutls_deinit(s);
 }
 
-/* --- a gRPC health server ------------------------------------------------------------------------------------------ */
+/* --- a gRPC health server ----------------------------------------------------------------------------------------- */
 
-typedef struct { char body[64]; size_t n, sent; int grpc_status; uint8_t health; } GrpcAnswer;
+typedef struct {
+    char body[64];
+    size_t n, sent;
+    int grpc_status;
+    uint8_t health;
+} GrpcAnswer;
 
 static nghttp2_nv nv(const char *name, const char *value)
 {
     return (nghttp2_nv){(uint8_t *)(uintptr_t)name, (uint8_t *)(uintptr_t)value, strlen(name), strlen(value), 0};
 }
 
-static ssize_t answer_body(nghttp2_session *session, int32_t id, uint8_t *buf, size_t room, uint32_t *flags, nghttp2_data_source *src,
-                           void *arg)
+static ssize_t answer_body(nghttp2_session *session, int32_t id, uint8_t *buf, size_t room, uint32_t *flags,
+                           nghttp2_data_source *src, void *arg)
 {
     GrpcAnswer *a = src->ptr;
     (void)room;
@@ -228,7 +256,10 @@ static int server_frame(nghttp2_session *session, const nghttp2_frame *f, void *
     if (str_eq(service, "goaway"))
         return nghttp2_session_terminate_session(session, NGHTTP2_NO_ERROR);
     if (str_eq(service, "nobody"))
-        return nghttp2_submit_response(session, id, (nghttp2_nv[]){head[0], head[1], nv("grpc-status", "12"), nv("grpc-message", "unknown service grpc.health.v1.Health")}, 4, NULL);
+        return nghttp2_submit_response(session, id,
+                                       (nghttp2_nv[]){head[0], head[1], nv("grpc-status", "12"),
+                                                      nv("grpc-message", "unknown service grpc.health.v1.Health")},
+                                       4, NULL);
     if (str_eq(service, "missing"))
         return nghttp2_submit_response(session, id, head, 4, NULL);
     if (str_eq(service, "web"))
@@ -263,9 +294,16 @@ static void grpc_handler(int fd)
     nghttp2_session_callbacks_del(cb);
 }
 
-/* --- asking --------------------------------------------------------------------------------------------------------- */
+/* --- asking ------------------------------------------------------------------------------------------------------- */
 
-typedef struct { unsigned answers; bool ok; int status; bool plain_http; char *output; NetCall *call; } Answer;
+typedef struct {
+    unsigned answers;
+    bool ok;
+    int status;
+    bool plain_http;
+    char *output;
+    NetCall *call;
+} Answer;
 
 static void on_answer(void *arg, const NetCallResult *r)
 {
@@ -284,7 +322,10 @@ static void drain(uv_loop_t *loop)
     CHECK_INT(uv_loop_close(loop), 0);
 }
 
-static IntOrString int_port(int n) { return (IntOrString){.kind = INTSTR_INT, .i = n}; }
+static IntOrString int_port(int n)
+{
+    return (IntOrString){.kind = INTSTR_INT, .i = n};
+}
 static void expect(Answer *a, bool ok, const char *want)
 {
     CHECK_INT(a->answers, 1);
@@ -301,7 +342,8 @@ static Answer get(HTTPGetAction *action, int port, int64_t timeout_ms)
     Answer a = {0};
     CHECK(!uv_loop_init(&loop));
     action->port = int_port(port);
-    CHECK_OK(netcall_http(&loop, action, NULL, "127.0.0.1", NETCALL_PROBE_USER_AGENT, timeout_ms * NS_PER_MS, on_answer, &a, &a.call));
+    CHECK_OK(netcall_http(&loop, action, NULL, "127.0.0.1", NETCALL_PROBE_USER_AGENT, timeout_ms * NS_PER_MS, on_answer,
+                          &a, &a.call));
     CHECK_INT(a.answers, 0); /* never before the call has returned */
     drain(&loop);
     return a;
@@ -309,7 +351,13 @@ static Answer get(HTTPGetAction *action, int port, int64_t timeout_ms)
 
 static void test_http_answers(void)
 {
-    static const struct { const char *path; int64_t timeout_ms; bool ok; int status; const char *want; } t[] = {
+    static const struct {
+        const char *path;
+        int64_t timeout_ms;
+        bool ok;
+        int status;
+        const char *want;
+    } t[] = {
         {"/200", 2000, true, 200, "fine"},
         {"/199", 2000, true, 200, "ok"},
         {"/399", 2000, true, 399, "Probe terminated redirects, Response body: "},
@@ -321,17 +369,23 @@ static void test_http_answers(void)
         {"/ftp", 2000, false, 0, "Get \"ftp://127.0.0.1/x\": unsupported protocol scheme \"ftp\""},
         {"/close", 2000, false, 0, "Get \"@/close\": EOF"},
         {"/reset", 2000, false, 0, NULL},
-        {"/garbage", 2000, false, 0, "Get \"@/garbage\": net/http: HTTP/1.x transport connection broken: malformed HTTP response"},
+        {"/garbage", 2000, false, 0,
+         "Get \"@/garbage\": net/http: HTTP/1.x transport connection broken: malformed HTTP response"},
         {"/short", 2000, false, 0, "unexpected EOF"},
         {"/nul", 2000, true, 200, "to the end"},
-        {"/silent", 150, false, 0, "Get \"@/silent\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)"},
-        {"/stall", 150, false, 0, "context deadline exceeded (Client.Timeout or context cancellation while reading body)"},
-        {"/headers", 5000, false, 0, "Get \"@/headers\": net/http: HTTP/1.x transport connection broken: net/http: server response "
-                                     "headers exceeded 262144 bytes; aborted"},
+        {"/silent", 150, false, 0,
+         "Get \"@/silent\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)"},
+        {"/stall", 150, false, 0,
+         "context deadline exceeded (Client.Timeout or context cancellation while reading body)"},
+        {"/headers", 5000, false, 0,
+         "Get \"@/headers\": net/http: HTTP/1.x transport connection broken: net/http: server response "
+         "headers exceeded 262144 bytes; aborted"},
     };
     Peer p = peer_new(http_handler, 0);
     for (size_t i = 0; i < ARRAY_LEN(t); i++) {
-        SCOPED(mem_free) char *path = mem_dup_str(t[i].path), *base = mem_fmt("http://127.0.0.1:%d", p.port), *want = NULL;
+        SCOPED(mem_free)
+        char *path = mem_dup_str(t[i].path),
+             *base = mem_fmt("http://127.0.0.1:%d", p.port), *want = NULL;
         HTTPGetAction action = {.path = path};
         const char *at = t[i].want ? strchr(t[i].want, '@') : NULL;
         want = at ? mem_fmt("%.*s%s%s", (int)(at - t[i].want), t[i].want, base, at + 1) : mem_dup_str(t[i].want);
@@ -348,7 +402,9 @@ static void test_http_answers(void)
     expect(&a, true, NULL);
     peer_free(&p);
     action.path = NULL;
-    SCOPED(mem_free) char *refused = mem_fmt("Get \"http://127.0.0.1:%d\": dial tcp 127.0.0.1:%d: connect: connection refused", p.port, p.port);
+    SCOPED(mem_free)
+    char *refused =
+        mem_fmt("Get \"http://127.0.0.1:%d\": dial tcp 127.0.0.1:%d: connect: connection refused", p.port, p.port);
     a = get(&action, p.port, 2000);
     expect(&a, false, refused);
 }
@@ -360,8 +416,11 @@ static void test_http_request(void)
     char path[] = "/echo/a b?x=1&y=%20z#frag";
     HTTPGetAction action = {.path = path};
     Answer a = get(&action, p.port, 2000);
-    SCOPED(mem_free) char *want = mem_fmt("GET /echo/a%%20b?x=1&y=%%20z HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUser-Agent: kube-probe/1.35\r\n"
-                                          "Accept: */*\r\nConnection: close\r\n\r\n", p.port);
+    SCOPED(mem_free)
+    char *want =
+        mem_fmt("GET /echo/a%%20b?x=1&y=%%20z HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUser-Agent: kube-probe/1.35\r\n"
+                "Accept: */*\r\nConnection: close\r\n\r\n",
+                p.port);
     expect(&a, true, want);
     static char n[][20] = {"X-One", "x-one", "Host", "user-agent", "Accept", "Content-Length", "X-Empty"},
                 v[][20] = {"1", "two words", "web.example", "mine", "", "7", ""};
@@ -370,14 +429,18 @@ static void test_http_request(void)
         headers[i] = (HTTPHeader){n[i], v[i]};
     action.http_headers.n = 7, action.http_headers.v = headers;
     a = get(&action, p.port, 2000);
-    expect(&a, true, "GET /echo/a%20b?x=1&y=%20z HTTP/1.1\r\nHost: web.example\r\nX-One: 1\r\nx-one: two words\r\nX-Empty:\r\n"
-                     "User-Agent: mine\r\nConnection: close\r\n\r\n");
+    expect(&a, true,
+           "GET /echo/a%20b?x=1&y=%20z HTTP/1.1\r\nHost: web.example\r\nX-One: 1\r\nx-one: two words\r\nX-Empty:\r\n"
+           "User-Agent: mine\r\nConnection: close\r\n\r\n");
     /* Over a redirect the request stays what it was, and says where it comes from. */
     char hop[] = "/hop";
     action.path = hop, action.http_headers.n = 1;
     a = get(&action, p.port, 2000);
-    SCOPED(mem_free) char *hopped = mem_fmt("GET /echo HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nReferer: http://127.0.0.1:%d/hop\r\nX-One: 1\r\n"
-                                            "User-Agent: kube-probe/1.35\r\nAccept: */*\r\nConnection: close\r\n\r\n", p.port, p.port);
+    SCOPED(mem_free)
+    char *hopped =
+        mem_fmt("GET /echo HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nReferer: http://127.0.0.1:%d/hop\r\nX-One: 1\r\n"
+                "User-Agent: kube-probe/1.35\r\nAccept: */*\r\nConnection: close\r\n\r\n",
+                p.port, p.port);
     expect(&a, true, hopped);
     char evil[] = "a\r\nX-Injected: 1";
     headers[0].value = evil;
@@ -403,7 +466,8 @@ static void test_https(void)
     expect(&a, true, "secure");
     action.host = NULL;
     a = get(&action, plain.port, 5000);
-    SCOPED(mem_free) char *want = mem_fmt("Get \"https://127.0.0.1:%d/x\": http: server gave HTTP response to HTTPS client", plain.port);
+    SCOPED(mem_free)
+    char *want = mem_fmt("Get \"https://127.0.0.1:%d/x\": http: server gave HTTP response to HTTPS client", plain.port);
     CHECK(a.plain_http);
     expect(&a, false, want);
     peer_free(&tls);
@@ -414,10 +478,15 @@ static void test_https(void)
 static void test_ports(void)
 {
     static char http[] = "http", other[] = "other";
-    ContainerPort ports[] = {{.name = other, .container_port = {true, 1}}, {.name = http, .container_port = {true, 8080}}};
+    ContainerPort ports[] = {{.name = other, .container_port = {true, 1}},
+                             {.name = http, .container_port = {true, 8080}}};
     Container c = {.ports = {2, ports}};
     static char nope[] = "nope";
-    static const struct { IntOrString in; int want; const char *err; } t[] = {
+    static const struct {
+        IntOrString in;
+        int want;
+        const char *err;
+    } t[] = {
         {{INTSTR_INT, 80, NULL}, 80, NULL},
         {{INTSTR_STR, 0, http}, 8080, NULL},
         {{INTSTR_STR, 0, nope}, 0, "couldn't find port: nope"},
@@ -436,7 +505,9 @@ static void test_ports(void)
 
 static void test_urls(void)
 {
-    static const struct { const char *host, *path, *want; } t[] = {
+    static const struct {
+        const char *host, *path, *want;
+    } t[] = {
         {"10.0.0.2", "/healthz", "http://10.0.0.2:80/healthz"},
         {"10.0.0.2", "healthz", "http://10.0.0.2:80/healthz"},
         {"10.0.0.2", "", "http://10.0.0.2:80"},
@@ -492,7 +563,8 @@ static void test_tcp(void)
     CHECK(!listen(fd, 0));
     SCOPED(fd_close) int one = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     SCOPED(fd_close) int two = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)port)};
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)port)};
     (void)connect(one, (struct sockaddr *)&to, sizeof to);
     (void)connect(two, (struct sockaddr *)&to, sizeof to);
     SCOPED(mem_free) char *late = mem_fmt("dial tcp 127.0.0.1:%d: i/o timeout", port);
@@ -515,22 +587,31 @@ static Answer check_health(int port, const char *service, int64_t timeout_ms)
 
 static void test_grpc(void)
 {
-    static const struct { const char *service; int64_t timeout_ms; bool ok; const char *want; } t[] = {
+    static const struct {
+        const char *service;
+        int64_t timeout_ms;
+        bool ok;
+        const char *want;
+    } t[] = {
         {"", 2000, true, "service healthy"},
         {NULL, 2000, true, "service healthy"},
         {"up", 2000, true, "service healthy"},
         {"down", 2000, false, "service unhealthy (responded with \"NOT_SERVING\")"},
         {"odd", 2000, false, "service unhealthy (responded with \"9\")"},
         {"missing", 2000, false, "error: health rpc probe failed: rpc error: code = NotFound desc = unknown service"},
-        {"nobody", 2000, false, "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): unknown "
-                                "service grpc.health.v1.Health"},
+        {"nobody", 2000, false,
+         "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): unknown "
+         "service grpc.health.v1.Health"},
         {"slow", 200, false, "timeout: health rpc did not complete within 200ms"},
-        {"reset", 2000, false, "error: health rpc probe failed: rpc error: code = Unavailable desc = stream terminated by RST_STREAM "
-                               "with error code: REFUSED_STREAM"},
-        {"web", 2000, false, "error: health rpc probe failed: rpc error: code = Unavailable desc = unexpected HTTP status code "
-                             "received from server: 503"},
-        {"empty", 2000, false, "error: health rpc probe failed: rpc error: code = Internal desc = cardinality violation: received no "
-                               "response message from non-server-streaming RPC"},
+        {"reset", 2000, false,
+         "error: health rpc probe failed: rpc error: code = Unavailable desc = stream terminated by RST_STREAM "
+         "with error code: REFUSED_STREAM"},
+        {"web", 2000, false,
+         "error: health rpc probe failed: rpc error: code = Unavailable desc = unexpected HTTP status code "
+         "received from server: 503"},
+        {"empty", 2000, false,
+         "error: health rpc probe failed: rpc error: code = Internal desc = cardinality violation: received no "
+         "response message from non-server-streaming RPC"},
     };
     Peer p = peer_new(grpc_handler, 0);
     for (size_t i = 0; i < ARRAY_LEN(t); i++) {
@@ -549,7 +630,9 @@ static void test_grpc_dial(void)
     static Handler *const no_http2[] = {mute_handler, bye_handler, text_handler, http_handler};
     for (size_t i = 0; i < ARRAY_LEN(no_http2); i++) {
         Peer p = peer_new(no_http2[i], 0);
-        SCOPED(mem_free) char *want = mem_fmt("timeout: failed to connect service \"127.0.0.1:%d\" within 300ms: context deadline exceeded", p.port);
+        SCOPED(mem_free)
+        char *want = mem_fmt(
+            "timeout: failed to connect service \"127.0.0.1:%d\" within 300ms: context deadline exceeded", p.port);
         Answer a = check_health(p.port, "", 300);
         expect(&a, false, want);
         peer_free(&p);
@@ -570,7 +653,8 @@ static void test_cancel(void)
         uv_loop_t loop;
         Answer a = {0};
         NetCall *c[6];
-        HTTPGetAction h = {.path = silent, .port = int_port(http.port)}, named = {.path = silent, .host = name, .port = int_port(http.port)};
+        HTTPGetAction h = {.path = silent, .port = int_port(http.port)},
+                      named = {.path = silent, .host = name, .port = int_port(http.port)};
         TCPSocketAction s = {.port = int_port(mute.port), .host = name};
         GRPCAction g = {.port = {true, grpc.port}, .service = slow}, never = {.port = {true, mute.port}};
         CHECK(!uv_loop_init(&loop));
@@ -607,7 +691,11 @@ static void test_cancel(void)
     peer_free(&mute);
 }
 
-typedef struct { uv_loop_t *loop; unsigned left; HTTPGetAction *action; } Chain;
+typedef struct {
+    uv_loop_t *loop;
+    unsigned left;
+    HTTPGetAction *action;
+} Chain;
 static void on_chain(void *arg, const NetCallResult *r)
 {
     Chain *ch = arg;
@@ -640,15 +728,26 @@ static void test_many(void)
 
 static void test_health_messages(void)
 {
-    static const struct { const char *bytes; size_t n; int64_t want; bool ok; } t[] = {
+    static const struct {
+        const char *bytes;
+        size_t n;
+        int64_t want;
+        bool ok;
+    } t[] = {
         {"", 0, 0, true},
         {"\x08\x01", 2, 1, true},
         {"\x08\x02\x08\x01", 4, 1, true}, /* the last one counts */
-        {"\x12\x03" "abc\x08\x03", 7, 3, true}, /* an unknown field before it */
-        {"\x19" "12345678\x08\x01", 11, 1, true},
+        {"\x12\x03"
+         "abc\x08\x03",
+         7, 3, true}, /* an unknown field before it */
+        {"\x19"
+         "12345678\x08\x01",
+         11, 1, true},
         {"\x08", 1, 0, false},
         {"\x08\xff\xff", 3, 0, false},
-        {"\x12\x7f" "a", 3, 0, false},
+        {"\x12\x7f"
+         "a",
+         3, 0, false},
         {"\x0b", 1, 0, false},
         {"\x00\x01", 2, 0, false},
         {"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11, -1, true},
@@ -664,7 +763,8 @@ static void test_health_messages(void)
     grpc_health_request("", &s);
     CHECK_INT(s.n, 0);
     grpc_health_request("abc", &s);
-    CHECK_STR(s.p, "\x0a\x03" "abc");
+    CHECK_STR(s.p, "\x0a\x03"
+                   "abc");
 }
 
 /* No descriptor outlives the calls. */
@@ -696,5 +796,5 @@ static void test_no_fd_left(void)
     peer_free(&p);
 }
 
-TESTS(T(test_urls), T(test_ports), T(test_health_messages), T(test_http_answers), T(test_http_request), T(test_https), T(test_tcp),
-      T(test_grpc), T(test_grpc_dial), T(test_cancel), T(test_many), T(test_no_fd_left))
+TESTS(T(test_urls), T(test_ports), T(test_health_messages), T(test_http_answers), T(test_http_request), T(test_https),
+      T(test_tcp), T(test_grpc), T(test_grpc_dial), T(test_cancel), T(test_many), T(test_no_fd_left))

@@ -1,12 +1,14 @@
 /* cni.c - requests to attach and detach sandboxes, each a chain of plugin processes.
  *
- * A request waits in one list until no earlier one is about the same sandbox and few enough run. Then it goes through stages:
+ * A request waits in one list until no earlier one is about the same sandbox and few enough run. Then it goes through
+ * stages:
  *
- *   ADD    CLEAR (an older attachment of the same id, if any) -> ADD plugin by plugin -> or, when one fails, UNDO -> done
- *   CHECK  plugin by plugin -> done
- *   DEL    plugins from last to first -> SWEEP (NAT rules that no plugin removed: cni_sweep.c) -> done
+ *   ADD    CLEAR (an older attachment of the same id, if any) -> ADD plugin by plugin -> or, when one fails, UNDO ->
+ * done CHECK  plugin by plugin -> done DEL    plugins from last to first -> SWEEP (NAT rules that no plugin removed:
+ * cni_sweep.c) -> done
  *
- * CLEAR and UNDO are a DEL, with another end. Everything a stage needs to know is in the attachment, as it is on disk. */
+ * CLEAR and UNDO are a DEL, with another end. Everything a stage needs to know is in the attachment, as it is on disk.
+ */
 #include "runtime/oci/cni_priv.h"
 
 #include <stdio.h>
@@ -16,10 +18,10 @@
 #include "loop/process.h"
 #include "os/fs.h"
 
-#define MAX_RUNNING 4u               /* chains at once; most of their time is iptables waiting for its lock */
-#define DEFAULT_TIMEOUT_NS (30 * NS_PER_S) /* for a whole chain, and anew for its DEL */
-#define MAX_RULES ((size_t)16 << 20)  /* bytes of `iptables -S`, on a host with very many rules */
-#define PLUGINS_PACKAGE "install the package containernetworking-plugins"
+#define MAX_RUNNING        4u                 /* chains at once; most of their time is iptables waiting for its lock */
+#define DEFAULT_TIMEOUT_NS (30 * NS_PER_S)    /* for a whole chain, and anew for its DEL */
+#define MAX_RULES          ((size_t)16 << 20) /* bytes of `iptables -S`, on a host with very many rules */
+#define PLUGINS_PACKAGE    "install the package containernetworking-plugins"
 
 typedef enum { STAGE_QUEUED, STAGE_CLEAR, STAGE_ADD, STAGE_UNDO, STAGE_CHECK, STAGE_DEL } Stage;
 typedef enum { OP_ADD, OP_CHECK, OP_DEL, OP_NOTHING } Op;
@@ -38,20 +40,20 @@ struct CniReq {
     Op op;
     Stage stage;
     char *id, *netns_path;
-    char *netns;           /* "<dev>:<inode>", "" = gone */
-    bool gone;             /* the namespace of the attachment is gone: plugins get no path */
+    char *netns; /* "<dev>:<inode>", "" = gone */
+    bool gone;   /* the namespace of the attachment is gone: plugins get no path */
     char *args;
-    json_t *runtime;       /* ADD: of the request */
+    json_t *runtime; /* ADD: of the request */
     bool want_ports, want_bandwidth;
-    CniAttachment at;      /* what the stage works with */
-    json_t *prev;          /* ADD: result so far; else the cached result */
-    size_t step;           /* plugins done in this stage */
+    CniAttachment at; /* what the stage works with */
+    json_t *prev;     /* ADD: result so far; else the cached result */
+    size_t step;      /* plugins done in this stage */
     int64_t deadline_ns;
     Process *process;
-    Err *err;              /* the first error; of ADD while it is undone */
-    Err *del_err;          /* the first error of the running DEL chain */
-    unsigned family;       /* SWEEP: 0 = IPv4, 1 = IPv6, 2 = over */
-    Group *group;          /* instead of done */
+    Err *err;        /* the first error; of ADD while it is undone */
+    Err *del_err;    /* the first error of the running DEL chain */
+    unsigned family; /* SWEEP: 0 = IPv4, 1 = IPv6, 2 = over */
+    Group *group;    /* instead of done */
     CniDone *done;
     void *arg;
 };
@@ -188,10 +190,13 @@ static void begin(CniReq *r, Stage stage)
 
 /* --- one plugin --------------------------------------------------------------------------------------------------- */
 
-static const char *const stage_command[] = {[STAGE_QUEUED] = "", [STAGE_CLEAR] = "DEL",   [STAGE_ADD] = "ADD",
+static const char *const stage_command[] = {[STAGE_QUEUED] = "",  [STAGE_CLEAR] = "DEL",   [STAGE_ADD] = "ADD",
                                             [STAGE_UNDO] = "DEL", [STAGE_CHECK] = "CHECK", [STAGE_DEL] = "DEL"};
 
-static bool is_del(const CniReq *r) { return str_eq(stage_command[r->stage], "DEL"); }
+static bool is_del(const CniReq *r)
+{
+    return str_eq(stage_command[r->stage], "DEL");
+}
 
 /* Index in the conflist of the plugin that is due. */
 static size_t plugin_of(const CniReq *r)
@@ -250,8 +255,8 @@ static Err *take_result(CniReq *r, const ProcessResult *res)
     return NULL;
 }
 
-/* portmap of the plugins 1.1.1 (Debian 12) looks for its IPv6 chain whenever ip6tables works, and so finds fault with every Pod
- * that has IPv4 only. */
+/* portmap of the plugins 1.1.1 (Debian 12) looks for its IPv6 chain whenever ip6tables works, and so finds fault with
+ * every Pod that has IPv4 only. */
 static bool portmap_defect(const CniReq *r, const ProcessResult *res)
 {
     static const char text[] = "could not check ipv6 dnat";
@@ -333,8 +338,9 @@ static void on_sweep_loaded(void *arg, ProcessResult *res)
     CniReq *r = arg;
     r->process = NULL;
     if (!res->exited || res->code)
-        r->del_err = err_first(r->del_err, err_wrap(cni_result_failure("", 0, str_or(res->err.p, ""), res->err.n, res->code),
-                                                    "remove NAT rules of sandbox %s: %s", r->id, load_tool[r->family]));
+        r->del_err =
+            err_first(r->del_err, err_wrap(cni_result_failure("", 0, str_or(res->err.p, ""), res->err.n, res->code),
+                                           "remove NAT rules of sandbox %s: %s", r->id, load_tool[r->family]));
     r->family++;
     next_step(r);
 }
@@ -396,10 +402,12 @@ static Err *with_want(const CniReq *r, json_t **ret)
     Cni *c = r->cni;
     bool iptables = has_iptables(c);
     if (!iptables && r->want_ports)
-        return err_new(ERR_UNSUPPORTED, 0, "hostPort needs iptables, which is not installed: install the package iptables");
+        return err_new(ERR_UNSUPPORTED, 0,
+                       "hostPort needs iptables, which is not installed: install the package iptables");
     if (!iptables)
-        warn_once(c, "iptables is not installed: Pods reach this machine and each other, but nothing beyond (no address "
-                     "translation); install the package iptables");
+        warn_once(c,
+                  "iptables is not installed: Pods reach this machine and each other, but nothing beyond (no address "
+                  "translation); install the package iptables");
     CniDefaultWant want = {.masquerade = iptables,
                            .firewall = iptables && has_plugin(c, "firewall"),
                            .ports = r->want_ports,
@@ -416,11 +424,12 @@ static Err *network_for(const CniReq *r, json_t **ret)
     if (e)
         return e;
     if (r->want_ports && !cni_conf_can(net, "portMappings"))
-        return err_new(ERR_UNSUPPORTED, 0, "network %s has no plugin for hostPort (capability portMappings)", cni_conf_name(net));
+        return err_new(ERR_UNSUPPORTED, 0, "network %s has no plugin for hostPort (capability portMappings)",
+                       cni_conf_name(net));
     for (size_t i = 0; i < cni_conf_n(net); i++)
         if (!has_plugin(r->cni, cni_conf_type(net, i)))
-            return err_new(ERR_NOT_FOUND, 0, "plugin %s of network %s is not in %s: " PLUGINS_PACKAGE, cni_conf_type(net, i),
-                           cni_conf_name(net), r->cni->bin_dirs);
+            return err_new(ERR_NOT_FOUND, 0, "plugin %s of network %s is not in %s: " PLUGINS_PACKAGE,
+                           cni_conf_type(net, i), cni_conf_name(net), r->cni->bin_dirs);
     *ret = MOVE(net, NULL);
     return NULL;
 }
@@ -488,9 +497,12 @@ static void next_step(CniReq *r)
         del_done(r);
 }
 
-/* A path made of a pid may by now name another process's namespace, even the host's: then the sandbox's is gone, and to run DEL
- * there would take away somebody else's eth0. */
-static bool same_netns(const CniReq *r) { return r->netns[0] && str_eq(r->netns, r->at.netns); }
+/* A path made of a pid may by now name another process's namespace, even the host's: then the sandbox's is gone, and to
+ * run DEL there would take away somebody else's eth0. */
+static bool same_netns(const CniReq *r)
+{
+    return r->netns[0] && str_eq(r->netns, r->at.netns);
+}
 
 static void start_check(CniReq *r)
 {
@@ -585,11 +597,12 @@ static void enqueue(Cni *c, CniReq *r)
 static Err *req_new(Cni *c, Op op, const CniPod *pod, CniDone *done, void *arg, CniReq **ret)
 {
     if (!cni_name_ok(pod->sandbox_id))
-        return err_new(ERR_INVALID, 0, "sandbox id \"%s\": CNI allows letters, digits, '_', '.', '-'", str_or(pod->sandbox_id, ""));
+        return err_new(ERR_INVALID, 0, "sandbox id \"%s\": CNI allows letters, digits, '_', '.', '-'",
+                       str_or(pod->sandbox_id, ""));
     SCOPED(mem_free) char *netns = netns_identity(pod->netns_path), *own = netns_identity("/proc/self/ns/net");
     if (op != OP_DEL && !netns[0])
-        return err_new(ERR_NOT_FOUND, 0, "network namespace %s of sandbox %s does not exist", str_or(pod->netns_path, ""),
-                       pod->sandbox_id);
+        return err_new(ERR_NOT_FOUND, 0, "network namespace %s of sandbox %s does not exist",
+                       str_or(pod->netns_path, ""), pod->sandbox_id);
     if (op != OP_DEL && str_eq(netns, own))
         return err_new(ERR_INVALID, 0, "%s is the host's network namespace, not one of sandbox %s", pod->netns_path,
                        pod->sandbox_id);
@@ -600,8 +613,9 @@ static Err *req_new(Cni *c, Op op, const CniPod *pod, CniDone *done, void *arg, 
     r->netns_path = mem_dup_str(netns[0] ? pod->netns_path : "");
     r->netns = MOVE(netns, NULL);
     /* The names that dockershim, CRI-O and containerd pass; IgnoreUnknown lets plugins that know none of them go on. */
-    r->args = mem_fmt("IgnoreUnknown=1;K8S_POD_NAMESPACE=%s;K8S_POD_NAME=%s;K8S_POD_INFRA_CONTAINER_ID=%s;K8S_POD_UID=%s",
-                      str_or(pod->pod_namespace, ""), str_or(pod->pod_name, ""), r->id, str_or(pod->pod_uid, ""));
+    r->args =
+        mem_fmt("IgnoreUnknown=1;K8S_POD_NAMESPACE=%s;K8S_POD_NAME=%s;K8S_POD_INFRA_CONTAINER_ID=%s;K8S_POD_UID=%s",
+                str_or(pod->pod_namespace, ""), str_or(pod->pod_name, ""), r->id, str_or(pod->pod_uid, ""));
     r->done = done;
     r->arg = arg;
     *ret = r;
@@ -678,7 +692,8 @@ Err *cni_check_setup(Cni *c, char **ret_description)
             str_fmt(&s, "CNI plugin %s is not in %s: " PLUGINS_PACKAGE "\n", type, c->bin_dirs);
     }
     if (!has_iptables(c))
-        str_add(&s, "iptables is missing, which hostPort and Pods' access to other machines need: install the package iptables\n");
+        str_add(&s, "iptables is missing, which hostPort and Pods' access to other machines need: install the package "
+                    "iptables\n");
     *ret_description = str_take(&s);
     return NULL;
 }
@@ -710,8 +725,14 @@ static Err *simple(Cni *c, Op op, const CniPod *pod, CniDone *done, void *arg)
     return e;
 }
 
-Err *cni_check(Cni *c, const CniPod *pod, CniDone *done, void *arg) { return simple(c, OP_CHECK, pod, done, arg); }
-Err *cni_del(Cni *c, const CniPod *pod, CniDone *done, void *arg) { return simple(c, OP_DEL, pod, done, arg); }
+Err *cni_check(Cni *c, const CniPod *pod, CniDone *done, void *arg)
+{
+    return simple(c, OP_CHECK, pod, done, arg);
+}
+Err *cni_del(Cni *c, const CniPod *pod, CniDone *done, void *arg)
+{
+    return simple(c, OP_DEL, pod, done, arg);
+}
 
 static bool has_request(const Cni *c, const char *id)
 {

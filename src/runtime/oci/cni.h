@@ -1,8 +1,8 @@
 /* cni.h - Pod networks by CNI plugins (spec 0.3.1 .. 1.0.0): ADD, CHECK, DEL, asynchronous.
  *
  * One plugin runs at a time for a sandbox, and at most a few in all: later requests wait in a queue, in order. What a
- * sandbox was attached with (exact configuration, runtime arguments, result) is on disk before the first plugin runs, so
- * DEL and CHECK work after a crash and after the configuration changed. Interface eth0; `lo` is the shim's. */
+ * sandbox was attached with (exact configuration, runtime arguments, result) is on disk before the first plugin runs,
+ * so DEL and CHECK work after a crash and after the configuration changed. Interface eth0; `lo` is the shim's. */
 #ifndef REPRISE_RUNTIME_OCI_CNI_H
 #define REPRISE_RUNTIME_OCI_CNI_H
 
@@ -21,13 +21,14 @@ typedef struct {
     void *warning_arg;
     int64_t timeout_ns; /* for a chain of plugins; 0 = 30 s */
 } CniConfig;
-/* The first conflist (or conf) of conf_dir in name order, read anew at each ADD; where there is none, the built-in network
- * "reprise" (cni_default.c). A configuration that is there and broken is an error: a guess would attach Pods elsewhere. */
+/* The first conflist (or conf) of conf_dir in name order, read anew at each ADD; where there is none, the built-in
+ * network "reprise" (cni_default.c). A configuration that is there and broken is an error: a guess would attach Pods
+ * elsewhere. */
 MUST_USE Err *cni_open(uv_loop_t *loop, const CniConfig *c, Cni **ret);
 /* Kills what runs; no callback comes any more. A half-made attachment is left to cni_collect of the next start. */
 void cni_close(Cni *c);
-/* Says what is missing for `doctor`, one thing a line, "" if nothing: plugins named by the configuration that are not in
- * bin_dirs, iptables. Caller frees the text. */
+/* Says what is missing for `doctor`, one thing a line, "" if nothing: plugins named by the configuration that are not
+ * in bin_dirs, iptables. Caller frees the text. */
 MUST_USE Err *cni_check_setup(Cni *c, char **ret_description);
 
 typedef struct {
@@ -45,8 +46,8 @@ typedef void CniDone(void *arg, char *const *ips, size_t n_ips, Err *err /* take
 MUST_USE Err *cni_add(Cni *c, const CniPod *pod, CniDone *done, void *arg);
 /* ERR_NOT_FOUND when the sandbox was never attached. Succeeds unasked where the configuration cannot be checked. */
 MUST_USE Err *cni_check(Cni *c, const CniPod *pod, CniDone *done, void *arg);
-/* netns_path may be "" when the namespace is gone. Uses the cached config and result; nothing cached succeeds. All plugins
- * are run even if one fails; then the cache stays for another try. */
+/* netns_path may be "" when the namespace is gone. Uses the cached config and result; nothing cached succeeds. All
+ * plugins are run even if one fails; then the cache stays for another try. */
 MUST_USE Err *cni_del(Cni *c, const CniPod *pod, CniDone *done, void *arg);
 /* Pure and fuzzed: the addresses of a plugin's result, or its error object as an Err. */
 MUST_USE Err *cni_parse_result(const char *text, size_t n, StrVec *ret_ips);

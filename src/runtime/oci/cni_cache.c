@@ -17,7 +17,10 @@ void cni_attachment_done(CniAttachment *a)
     *a = (CniAttachment){0};
 }
 
-static char *file_of(const char *cache_dir, const char *id) { return mem_fmt("%s/attachments/%s.json", cache_dir, id); }
+static char *file_of(const char *cache_dir, const char *id)
+{
+    return mem_fmt("%s/attachments/%s.json", cache_dir, id);
+}
 
 static Err *decode(const char *text, size_t n, const char *id, CniAttachment *a)
 {

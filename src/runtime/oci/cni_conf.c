@@ -52,7 +52,8 @@ static Err *check_list(const json_t *net)
     if (version && (!json_is_string(version) || version_rank(json_string_value(version)) == ARRAY_LEN(versions)))
         return err_new(ERR_UNSUPPORTED, 0, "cniVersion: known are 0.1.0 to 1.1.0");
     if (!cni_name_ok(json_str(net, "name")))
-        return err_new(ERR_INVALID, 0, "name: must begin with a letter or digit and hold only letters, digits, '_', '.', '-'");
+        return err_new(ERR_INVALID, 0,
+                       "name: must begin with a letter or digit and hold only letters, digits, '_', '.', '-'");
     if (!json_is_array(plugins) || !json_array_size(plugins))
         return err_new(ERR_INVALID, 0, "plugins: must name at least one plugin");
     if (json_array_size(plugins) > MAX_PLUGINS)
@@ -121,11 +122,23 @@ Err *cni_conf_load(const char *dir, json_t **ret)
     return e ? err_wrap(e, "CNI configuration %s", path) : NULL;
 }
 
-const char *cni_conf_name(const json_t *net) { return json_str(net, "name"); }
-size_t cni_conf_n(const json_t *net) { return json_array_size(json_object_get(net, "plugins")); }
+const char *cni_conf_name(const json_t *net)
+{
+    return json_str(net, "name");
+}
+size_t cni_conf_n(const json_t *net)
+{
+    return json_array_size(json_object_get(net, "plugins"));
+}
 
-static json_t *plugin_at(const json_t *net, size_t i) { return json_array_get(json_object_get(net, "plugins"), i); }
-const char *cni_conf_type(const json_t *net, size_t i) { return json_str(plugin_at(net, i), "type"); }
+static json_t *plugin_at(const json_t *net, size_t i)
+{
+    return json_array_get(json_object_get(net, "plugins"), i);
+}
+const char *cni_conf_type(const json_t *net, size_t i)
+{
+    return json_str(plugin_at(net, i), "type");
+}
 
 bool cni_conf_since(const json_t *net, const char *version)
 {
@@ -155,9 +168,8 @@ json_t *cni_conf_exec(const json_t *net, size_t i, const json_t *runtime, json_t
     json_t *mine = json_object();
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)runtime, key, value)
-        if (capable(plugin, key))
-            json_object_set(mine, key, value);
+    json_object_foreach((json_t *)(uintptr_t)runtime, key, value) if (capable(plugin, key))
+        json_object_set(mine, key, value);
     if (json_object_size(mine))
         json_object_set(conf, "runtimeConfig", mine);
     json_decref(mine);
@@ -175,11 +187,11 @@ static Err *add_rate(json_t *o, const char *which, const char *text)
     if (!quantity_value(text, &rate))
         return err_new(ERR_INVALID, 0, "annotation kubernetes.io/%s-bandwidth: \"%s\" is not a quantity", which, text);
     if (rate < 1000)
-        return err_new(ERR_INVALID, 0, "annotation kubernetes.io/%s-bandwidth: resource is unreasonably small (< 1kbit)",
-                       which);
+        return err_new(ERR_INVALID, 0,
+                       "annotation kubernetes.io/%s-bandwidth: resource is unreasonably small (< 1kbit)", which);
     if (rate > INT64_C(1000000000000000))
-        return err_new(ERR_INVALID, 0, "annotation kubernetes.io/%s-bandwidth: resource is unreasonably large (> 1Pbit)",
-                       which);
+        return err_new(ERR_INVALID, 0,
+                       "annotation kubernetes.io/%s-bandwidth: resource is unreasonably large (> 1Pbit)", which);
     /* One second's worth may go at once, but never less than some full frames, or nothing would pass at all. The plugin
      * refuses bursts of 2^32 and more. */
     int64_t burst = rate < 1000000 ? 1000000 : rate > UINT32_MAX ? UINT32_MAX : rate;

@@ -1,10 +1,10 @@
-/* cni_default.c - the network of a machine that has no CNI configuration: bridge + host-local, and portmap, firewall and
- * bandwidth for the Pods that need them.
+/* cni_default.c - the network of a machine that has no CNI configuration: bridge + host-local, and portmap, firewall
+ * and bandwidth for the Pods that need them.
  *
  * The bridge is a thing of the machine, the leases are a thing of the state directory. Two agents with different state
- * directories must therefore not share a bridge, or they hand out the same address twice. So there are a number of candidates,
- * each a bridge name with its range; a state directory takes the first that is free, claims it under /run and remembers it.
- * A claim of a directory that no longer exists (or took another candidate) is void. */
+ * directories must therefore not share a bridge, or they hand out the same address twice. So there are a number of
+ * candidates, each a bridge name with its range; a state directory takes the first that is free, claims it under /run
+ * and remembers it. A claim of a directory that no longer exists (or took another candidate) is void. */
 #include "runtime/oci/cni_priv.h"
 
 #include <dirent.h>
@@ -17,11 +17,13 @@
 #include "os/fs.h"
 
 #define CLAIM_DIR "/run/reprise/networks"
-#define PER_BASE 32u
+#define PER_BASE  32u
 
-/* Third-octet runs inside ranges that others seldom take. Not 10.88/16 (podman), 10.85/16 (CRI-O), 10.244/16 (flannel, kind),
- * 10.42/15 (k3s), 10.96/12 (Kubernetes services), 172.17/16 .. (docker), 10.128/9 (Google Cloud). */
-static const struct { uint8_t a, b, c; } bases[] = {{10, 58, 88}, {172, 30, 88}, {192, 168, 188}};
+/* Third-octet runs inside ranges that others seldom take. Not 10.88/16 (podman), 10.85/16 (CRI-O), 10.244/16 (flannel,
+ * kind), 10.42/15 (k3s), 10.96/12 (Kubernetes services), 172.17/16 .. (docker), 10.128/9 (Google Cloud). */
+static const struct {
+    uint8_t a, b, c;
+} bases[] = {{10, 58, 88}, {172, 30, 88}, {192, 168, 188}};
 _Static_assert(CNI_DEFAULT_CANDIDATES == ARRAY_LEN(bases) * PER_BASE, "one run a base");
 
 static uint32_t candidate_net(unsigned i)
@@ -30,7 +32,10 @@ static uint32_t candidate_net(unsigned i)
            (uint32_t)(bases[i / PER_BASE].c + i % PER_BASE) << 8;
 }
 
-static char *candidate_bridge(unsigned i) { return mem_fmt("reprise%u", i); }
+static char *candidate_bridge(unsigned i)
+{
+    return mem_fmt("reprise%u", i);
+}
 
 /* --- what the host uses ------------------------------------------------------------------------------------------- */
 
@@ -70,8 +75,8 @@ bool cni_default_overlaps(unsigned i, const char *table)
     return false;
 }
 
-/* MTU of the interface of the best default route, 0 if there is none. A Pod with a larger one loses big packets wherever path
- * MTU discovery is broken. */
+/* MTU of the interface of the best default route, 0 if there is none. A Pod with a larger one loses big packets
+ * wherever path MTU discovery is broken. */
 static int default_mtu(const char *table)
 {
     Route best = {0};
@@ -157,7 +162,8 @@ static Err *choose(const char *cache_dir, const char *table, unsigned *ret)
     if (e)
         return e;
     if (!ours)
-        return err_new(ERR_UNAVAILABLE, 0, "every address range of the built-in network is in use on this machine: "
+        return err_new(ERR_UNAVAILABLE, 0,
+                       "every address range of the built-in network is in use on this machine: "
                        "put a CNI configuration of your own in the configuration directory");
     *ret = (unsigned)known;
     return NULL;
@@ -170,9 +176,9 @@ static json_t *conf_bridge(const char *cache_dir, unsigned i, int mtu, bool masq
     SCOPED(mem_free) char *bridge = candidate_bridge(i), *leases = mem_fmt("%s/leases", cache_dir);
     uint32_t net = candidate_net(i);
     SCOPED(mem_free) char *subnet = mem_fmt("%u.%u.%u.0/24", net >> 24, net >> 16 & 255, net >> 8 & 255);
-    json_t *o = json_pack("{s:s, s:s, s:b, s:b, s:b, s:{s:s, s:s, s:[[{s:s}]], s:[{s:s}]}}", "type", "bridge", "bridge", bridge,
-                          "isGateway", 1, "ipMasq", (int)masquerade, "hairpinMode", 1, "ipam", "type", "host-local", "dataDir",
-                          leases, "ranges", "subnet", subnet, "routes", "dst", "0.0.0.0/0");
+    json_t *o = json_pack("{s:s, s:s, s:b, s:b, s:b, s:{s:s, s:s, s:[[{s:s}]], s:[{s:s}]}}", "type", "bridge", "bridge",
+                          bridge, "isGateway", 1, "ipMasq", (int)masquerade, "hairpinMode", 1, "ipam", "type",
+                          "host-local", "dataDir", leases, "ranges", "subnet", subnet, "routes", "dst", "0.0.0.0/0");
     if (mtu >= 576 && mtu < 1500) /* at 1500 and above the plugin's default is right */
         json_object_set_new(o, "mtu", json_integer(mtu));
     return o;
@@ -183,12 +189,13 @@ static json_t *conf_of(const char *cache_dir, unsigned i, int mtu, CniDefaultWan
     json_t *plugins = json_array();
     json_array_append_new(plugins, conf_bridge(cache_dir, i, mtu, want.masquerade));
     if (want.ports)
-        json_array_append_new(plugins, json_pack("{s:s, s:b, s:{s:b}}", "type", "portmap", "snat", 1, "capabilities",
-                                                 "portMappings", 1));
+        json_array_append_new(
+            plugins, json_pack("{s:s, s:b, s:{s:b}}", "type", "portmap", "snat", 1, "capabilities", "portMappings", 1));
     if (want.firewall) /* docker sets FORWARD to DROP: without this no packet would leave the bridge */
         json_array_append_new(plugins, json_pack("{s:s, s:s}", "type", "firewall", "backend", "iptables"));
     if (want.bandwidth)
-        json_array_append_new(plugins, json_pack("{s:s, s:{s:b}}", "type", "bandwidth", "capabilities", "bandwidth", 1));
+        json_array_append_new(plugins,
+                              json_pack("{s:s, s:{s:b}}", "type", "bandwidth", "capabilities", "bandwidth", 1));
     return json_pack("{s:s, s:s, s:o}", "cniVersion", "1.0.0", "name", "reprise", "plugins", plugins);
 }
 

@@ -7,8 +7,8 @@
 #include "runtime/oci/cni.h"
 #include "wire/json.h"
 
-#define CNI_IFNAME "eth0"
-#define CNI_MAX_CONF ((size_t)1 << 20)   /* bytes of a configuration file */
+#define CNI_IFNAME     "eth0"
+#define CNI_MAX_CONF   ((size_t)1 << 20) /* bytes of a configuration file */
 #define CNI_MAX_OUTPUT ((size_t)1 << 18) /* bytes of a plugin's stdout, and of its stderr */
 
 /* --- configuration (cni_conf.c): a "network" is a checked conflist object ---------------------------------------- */
@@ -24,8 +24,8 @@ const char *cni_conf_type(const json_t *net, size_t i);
 bool cni_conf_since(const json_t *net, const char *version);
 /* Whether one of its plugins declares the capability. */
 bool cni_conf_can(const json_t *net, const char *capability);
-/* What plugin <i> gets on stdin (spec 1.0.0, section 4): name, cniVersion, those of <runtime> that it is capable of, and
- * <prev> (may be NULL) as prevResult. New reference. */
+/* What plugin <i> gets on stdin (spec 1.0.0, section 4): name, cniVersion, those of <runtime> that it is capable of,
+ * and <prev> (may be NULL) as prevResult. New reference. */
 MUST_USE json_t *cni_conf_exec(const json_t *net, size_t i, const json_t *runtime, json_t *prev);
 /* The runtimeConfig of a Pod by capability: portMappings, bandwidth. New reference. */
 MUST_USE Err *cni_conf_runtime(const CniPod *pod, json_t **ret);
@@ -44,8 +44,8 @@ typedef struct {
     bool ports;      /* the Pod has hostPorts */
     bool bandwidth;  /* the Pod has bandwidth annotations */
 } CniDefaultWant;
-/* Takes the first range of addresses that neither the host nor another state directory uses, and remembers it in cache_dir;
- * *ret is the network for one Pod. */
+/* Takes the first range of addresses that neither the host nor another state directory uses, and remembers it in
+ * cache_dir; *ret is the network for one Pod. */
 MUST_USE Err *cni_default_network(const char *cache_dir, CniDefaultWant want, json_t **ret);
 /* Pure: whether candidate <i> overlaps a route of <table> (text of /proc/net/route) that is not its own bridge's. */
 bool cni_default_overlaps(unsigned i, const char *table);
@@ -60,12 +60,12 @@ MUST_USE Err *cni_result_failure(const char *out, size_t n_out, const char *err,
 /* --- attachments on disk (cni_cache.c) ---------------------------------------------------------------------------- */
 
 typedef struct {
-    char *id;         /* sandbox */
-    char *netns;      /* "<dev>:<inode>" of the namespace: pids are used again, inodes of living namespaces are not */
-    char *args;       /* CNI_ARGS */
-    json_t *net;      /* exact conflist; NULL = no attachment */
-    json_t *runtime;  /* runtimeConfig by capability */
-    json_t *result;   /* of ADD; NULL = ADD did not end */
+    char *id;        /* sandbox */
+    char *netns;     /* "<dev>:<inode>" of the namespace: pids are used again, inodes of living namespaces are not */
+    char *args;      /* CNI_ARGS */
+    json_t *net;     /* exact conflist; NULL = no attachment */
+    json_t *runtime; /* runtimeConfig by capability */
+    json_t *result;  /* of ADD; NULL = ADD did not end */
 } CniAttachment;
 void cni_attachment_done(CniAttachment *a);
 /* a->net is NULL when nothing is cached. A broken file is dropped and reported once. */
@@ -76,8 +76,8 @@ MUST_USE Err *cni_cache_ids(const char *cache_dir, StrVec *ret);
 
 /* --- iptables leftovers (cni_sweep.c) ----------------------------------------------------------------------------- */
 
-/* Pure: from `iptables -t nat -S`, the input of iptables-restore --noflush that deletes the rules that name sandbox <id> and
- * the chains they jump to. false = there is nothing to delete. */
+/* Pure: from `iptables -t nat -S`, the input of iptables-restore --noflush that deletes the rules that name sandbox
+ * <id> and the chains they jump to. false = there is nothing to delete. */
 bool cni_sweep_script(const char *rules, size_t n, const char *id, Str *ret);
 
 #endif

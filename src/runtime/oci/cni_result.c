@@ -4,12 +4,12 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 
-#define MAX_IPS 32u
+#define MAX_IPS  32u
 #define MAX_LINE 1024u
 
 /* CNI spec 1.0.0, "Error": codes that say more than "it failed". */
 #define CODE_INVALID_CONFIG 7
-#define CODE_TRY_AGAIN 11
+#define CODE_TRY_AGAIN      11
 
 /* One printable line of at most MAX_LINE bytes: it becomes part of an error, a log line and a status. */
 static void add_line(Str *s, const char *text, size_t n)

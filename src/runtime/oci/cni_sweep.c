@@ -1,8 +1,9 @@
 /* cni_sweep.c - NAT rules that outlived their Pod.
  *
- * The bridge plugin learns which addresses to stop masquerading from the interface inside the namespace; when that is gone
- * (the sandbox process was killed) or was changed from inside, its DEL leaves the rule and its chain behind. Plugins mark their rules with a comment that
- * holds the container id, so leftovers are found by that, whichever plugin made them. */
+ * The bridge plugin learns which addresses to stop masquerading from the interface inside the namespace; when that is
+ * gone (the sandbox process was killed) or was changed from inside, its DEL leaves the rule and its chain behind.
+ * Plugins mark their rules with a comment that holds the container id, so leftovers are found by that, whichever plugin
+ * made them. */
 #include "runtime/oci/cni_priv.h"
 
 /* The chain that a rule jumps to, if it is one of CNI's own; chains are named CNI-<hash>. */
