@@ -532,6 +532,10 @@ Err *yaml_parse_all(const char *text, size_t n, json_t **ret)
             return err_new(ERR_LIMIT, 0, "JSON text: nested deeper than %d", MAX_DEPTH);
         /* What is not JSON may still be YAML in flow style, and YAML's error names the place better. */
         json_t *docs = json_documents(text, n);
+        if (docs && count_nodes(docs) > MAX_NODES) {
+            json_decref(docs);
+            return err_new(ERR_LIMIT, 0, "JSON text: more than %d values", MAX_NODES);
+        }
         if (docs) {
             *ret = docs;
             return NULL;
@@ -588,18 +592,46 @@ static bool reads_as_other(const char *s)
     return digits && (p[digits] == ':' || (digits == 4 && p[digits] == '-'));
 }
 
+/* The next code point of valid UTF-8 (jansson holds no other). */
+static uint32_t next_code(const char **p)
+{
+    const unsigned char *s = (const unsigned char *)*p;
+    size_t more = s[0] < 0x80 ? 0 : s[0] < 0xe0 ? 1 : s[0] < 0xf0 ? 2 : 3;
+    uint32_t c = more == 0 ? s[0] : s[0] & (0x3fu >> more);
+    for (size_t i = 1; i <= more; i++)
+        c = c << 6 | (s[i] & 0x3f);
+    *p += 1 + more;
+    return c;
+}
+
+/* YAML's printable characters, without those that end a line (also NEL, LS, PS) and the byte order mark. */
+static bool is_printable_code(uint32_t c)
+{
+    return (c >= 0x20 && c <= 0x7e) || (c >= 0xa0 && c <= 0xd7ff && c != 0x2028 && c != 0x2029) ||
+           (c >= 0xe000 && c <= 0xfffd && c != 0xfeff) || c >= 0x10000;
+}
+
+static bool is_printable(const char *s, const char *also)
+{
+    while (*s) {
+        uint32_t c = next_code(&s);
+        if (!is_printable_code(c) && !(c < 0x80 && strchr(also, (int)c)))
+            return false;
+    }
+    return true;
+}
+
 /* May <s> stand unquoted in block context? */
 static bool is_plain(const char *s)
 {
-    if (!*s || reads_as_other(s) || strchr(" \t", *s) || strchr("#,[]{}&*!|>'\"%@`", *s))
+    if (!*s || reads_as_other(s) || !is_printable(s, "") || *s == ' ' || strchr("#,[]{}&*!|>'\"%@`", *s))
         return false;
     if (strchr("-?:", *s) && (!s[1] || s[1] == ' '))
         return false;
     if (strcmp(s, "---") == 0 || strcmp(s, "...") == 0 || str_starts(s, "--- ") || str_starts(s, "... "))
         return false;
     for (const char *p = s; *p; p++) {
-        unsigned char c = (unsigned char)*p;
-        if (c < 0x20 || c == 0x7f || (c == ':' && (p[1] == ' ' || !p[1])) || (c == '#' && p > s && p[-1] == ' '))
+        if ((*p == ':' && (p[1] == ' ' || !p[1])) || (*p == '#' && p > s && p[-1] == ' '))
             return false;
     }
     return s[strlen(s) - 1] != ' ';
@@ -608,13 +640,7 @@ static bool is_plain(const char *s)
 /* Lines of printable text, the first not beginning with a space, none ending with one: fit for a | block. */
 static bool is_block(const char *s)
 {
-    if (!strchr(s, '\n') || *s == ' ' || *s == '\n' || strstr(s, " \n") || str_ends(s, " "))
-        return false;
-    for (const char *p = s; *p; p++)
-        if (((unsigned char)*p < 0x20 && *p != '\n' && *p != '\t') || *p == 0x7f)
-            return false;
-    /* NEL, LS, PS and the byte order mark are line breaks or nothing to some readers. */
-    return !strstr(s, "\xc2\x85") && !strstr(s, "\xe2\x80\xa8") && !strstr(s, "\xe2\x80\xa9") && !strstr(s, "\xef\xbb\xbf");
+    return strchr(s, '\n') && !strchr(" \t\n", *s) && !strstr(s, " \n") && !str_ends(s, " ") && is_printable(s, "\n\t");
 }
 
 static void print_block(Str *s, const char *text, size_t indent)
@@ -640,27 +666,18 @@ static void print_escaped(Str *s, const char *text)
 {
     static const char special[] = "\n\t\r\"\\", letter[] = "ntr\"\\";
     str_add_c(s, '"');
-    for (const char *p = text; *p; p++) {
-        unsigned char c = (unsigned char)*p;
-        const char *at = strchr(special, c);
-        if (at) {
-            str_add_c(s, '\\');
-            str_add_c(s, letter[at - special]);
-        } else if (c < 0x20 || c == 0x7f) {
-            str_fmt(s, "\\x%02X", c);
-        } else {
-            str_add_c(s, (char)c);
-        }
+    for (const char *p = text; *p;) {
+        const char *from = p;
+        uint32_t c = next_code(&p);
+        const char *at = c < 0x80 ? strchr(special, (int)c) : NULL;
+        if (at)
+            str_fmt(s, "\\%c", letter[at - special]);
+        else if (is_printable_code(c))
+            str_add_n(s, from, (size_t)(p - from));
+        else
+            str_fmt(s, c < 0x100 ? "\\x%02X" : "\\u%04X", c);
     }
     str_add_c(s, '"');
-}
-
-static bool is_printable(const char *s)
-{
-    for (; *s; s++)
-        if ((unsigned char)*s < 0x20 || *s == 0x7f)
-            return false;
-    return true;
 }
 
 static void print_string(Str *s, const char *text, size_t indent)
@@ -669,7 +686,7 @@ static void print_string(Str *s, const char *text, size_t indent)
         str_add(s, text);
     } else if (is_block(text)) {
         print_block(s, text, indent);
-    } else if (!*text || reads_as_other(text) || !is_printable(text)) {
+    } else if (!*text || reads_as_other(text) || !is_printable(text, "")) {
         print_escaped(s, text); /* go-yaml marks text that looks like a number or a word with double quotes */
     } else {
         str_add_c(s, '\'');
