@@ -1,4 +1,4 @@
-"""Each manifest of examples/ does what its comment says."""
+"""Each manifest of examples/ does what its comment says. (--keep: the logs of a Pod that has ended stay, to be read here.)"""
 import os
 
 import pytest
@@ -50,7 +50,7 @@ def test_valid(reprise, name):
 
 
 def test_ml_worker(reprise):
-    run = reprise.run_pod("examples/ml-worker.yaml")
+    run = reprise.run_pod("examples/ml-worker.yaml", "--keep")
     check_succeeded(run, 2, {"setup-environment": 2, "watcher-sidecar": 2, "main-application": 2})
     sources = [statuses(p)["watcher-sidecar"]["state"]["terminated"]["exitCode"] for p in run.pods
                if restarting(p) == "True" and "terminated" in statuses(p)["watcher-sidecar"]["state"]]
@@ -82,7 +82,7 @@ def test_announcement(reprise, name):
 
 
 def test_reinit_shared_state(reprise):
-    run = reprise.run_pod("examples/reinit-shared-state.yaml")
+    run = reprise.run_pod("examples/reinit-shared-state.yaml", "--keep")
     check_succeeded(run, 1, {"make-state": 1, "main": 1})
     assert "shared state is corrupted" in reprise.log(run.pod, "main", 0)
     assert "made, 2 times" in reprise.log(run.pod, "make-state", 1)
@@ -90,18 +90,18 @@ def test_reinit_shared_state(reprise):
 
 
 def test_queue_worker(reprise):
-    run = reprise.run_pod("examples/queue-worker.yaml")
+    run = reprise.run_pod("examples/queue-worker.yaml", "--keep")
     check_succeeded(run, 4, {"fill-queue": 4, "take-item": 4, "worker": 4})
     log = reprise.log(run.pod, "worker")
     assert [line for line in log.splitlines() if line.startswith("working")] == [f"working on task {i}" for i in (1, 2, 3, 4)]
     # The claim is kept after the Pod: the queue is empty for the next Pod too.
-    again = reprise.run_pod("examples/queue-worker.yaml")
+    again = reprise.run_pod("examples/queue-worker.yaml", "--keep")
     check_succeeded(again, 0, {"fill-queue": 0, "take-item": 0, "worker": 0})
     assert "the queue is empty" in reprise.log(again.pod, "worker")
 
 
 def test_game_session(reprise):
-    run = reprise.run_pod("examples/game-session.yaml")
+    run = reprise.run_pod("examples/game-session.yaml", "--keep")
     check_succeeded(run, 2, {"prepare-arena": 2, "scoreboard": 2, "server": 2})
     for match in (1, 2, 3):
         assert f"match {match} is over: {match}:0" in reprise.log(run.pod, "server", match - 1)
@@ -113,7 +113,7 @@ def test_game_session(reprise):
 
 
 def test_lease_sidecar(reprise):
-    run = reprise.run_pod("examples/lease-sidecar.yaml")
+    run = reprise.run_pod("examples/lease-sidecar.yaml", "--keep")
     check_succeeded(run, 1, {"lease-keeper": 1, "main": 1})
     assert "working under lease-1" in reprise.log(run.pod, "main", 0)
     assert "done under lease-2" in reprise.log(run.pod, "main", 1)
