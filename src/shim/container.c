@@ -499,6 +499,7 @@ static void start_done(void *arg, int status, const char *text)
         fault_step("shim.started");
         req_ok(MOVE(c->start_req, NULL), NULL);
     } else {
+        ctr_set(c, json_pack("{s:n,s:n}", "starting", "started_at_ns"), false);
         req_err(MOVE(c->start_req, NULL), err_new(ERR_UNAVAILABLE, 0, "container %s was killed before it started", c->id));
     }
     if (MOVE(c->held, false))
@@ -525,8 +526,8 @@ static void start_run(Ctr *c)
 void ctr_start(Ctr *c, Req *r)
 {
     const json_t *rec = ctr_rec(c);
-    if (c->state == CTR_RUNNING) {
-        req_ok(r, NULL);
+    if (c->state == CTR_RUNNING || (c->state == CTR_EXITED && json_object_get(rec, "started_at_ns"))) {
+        req_ok(r, NULL); /* asked again after a connection broke */
         return;
     }
     if (c->state == CTR_EXITED && json_flag(rec, "start_error", false)) {

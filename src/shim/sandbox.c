@@ -124,7 +124,7 @@ static void on_report(uv_poll_t *p, int rc, int events)
     }
     SCOPED(mem_free) char *ns = mem_fmt("/proc/%d/ns/net", (int)b->pid);
     b->netns_fd = open(ns, O_RDONLY | O_CLOEXEC);
-    set(b, json_pack("{s:i,s:I}", "pid", (int)b->pid, "pid_start", (json_int_t)b->pid_start), false);
+    set(b, json_pack("{s:i,s:I,s:i}", "pid", (int)b->pid, "pid_start", (json_int_t)b->pid_start, "netns_fd", b->netns_fd), false);
     /* Only now that it is on record may it live without us. */
     if (write(b->report, "g", 1) != 1) {
         create_failed(b, err_new(ERR_SYS, errno, "sandbox: let its process go"));
@@ -328,7 +328,7 @@ Err *sandbox_adopt(Shim *s, const char *id)
     err_free(e);
     if (b->pidfd < 0) {
         b->pid = 0;
-        return store_set(&s->store, "sandboxes", id, json_pack("{s:s,s:n}", "state", "notready", "pid"), true);
+        return store_set(&s->store, "sandboxes", id, json_pack("{s:s,s:n,s:n}", "state", "notready", "pid", "netns_fd"), true);
     }
     SCOPED(mem_free) char *ns = mem_fmt("/proc/%d/ns/net", (int)b->pid);
     b->netns_fd = open(ns, O_RDONLY | O_CLOEXEC);
@@ -336,5 +336,5 @@ Err *sandbox_adopt(Shim *s, const char *id)
     if (dup < 0)
         return err_new(ERR_SYS, errno, "watch sandbox %s", id);
     b->watch = watch_pidfd(s, dup, b->pid, b->pid_start, on_end, b);
-    return NULL;
+    return store_set(&s->store, "sandboxes", id, json_pack("{s:i}", "netns_fd", b->netns_fd), false);
 }
