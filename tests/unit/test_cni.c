@@ -52,8 +52,7 @@ static void test_conf_exec(void)
     CHECK(cni_conf_since(net, "0.4.0") && cni_conf_since(net, "0.3.1") && !cni_conf_since(net, "1.0.0"));
 
     SCOPED(json_unref)
-    json_t *first = cni_conf_exec(net, 0, runtime, NULL),
-           *second = cni_conf_exec(net, 1, runtime, prev);
+    json_t *first = cni_conf_exec(net, 0, runtime, NULL), *second = cni_conf_exec(net, 1, runtime, prev);
     SCOPED(mem_free) char *a = json_dumps(first, JSON_COMPACT | JSON_SORT_KEYS);
     SCOPED(mem_free) char *b = json_dumps(second, JSON_COMPACT | JSON_SORT_KEYS);
     CHECK_STR(a, "{\"cniVersion\":\"0.4.0\",\"mtu\":1400,\"name\":\"net\",\"type\":\"bridge\"}");
@@ -91,6 +90,32 @@ static void test_bandwidth(void)
         CHECK(t[i].ok == !e);
         SCOPED(mem_free) char *text = e ? err_text(e) : json_dumps(runtime, JSON_COMPACT | JSON_SORT_KEYS);
         CHECK_STR(text, t[i].want);
+    }
+}
+
+static void test_port_clash(void)
+{
+    static const struct {
+        const char *a, *b;
+        int64_t want; /* 0 = none */
+    } t[] = {
+        {"[]", "[]", 0},
+        {"[{\"hostPort\":1,\"protocol\":\"tcp\"}]", "[{\"hostPort\":1,\"protocol\":\"tcp\"}]", 1},
+        {"[{\"hostPort\":1,\"protocol\":\"tcp\"}]", "[{\"hostPort\":1,\"protocol\":\"udp\"}]", 0},
+        {"[{\"hostPort\":1,\"protocol\":\"tcp\"}]", "[{\"hostPort\":2,\"protocol\":\"tcp\"}]", 0},
+        {"[{\"hostPort\":1,\"protocol\":\"tcp\",\"hostIP\":\"127.0.0.1\"}]",
+         "[{\"hostPort\":1,\"protocol\":\"tcp\",\"hostIP\":\"10.0.0.1\"}]", 0},
+        {"[{\"hostPort\":9,\"protocol\":\"tcp\"},{\"hostPort\":1,\"protocol\":\"tcp\",\"hostIP\":\"127.0.0.1\"}]",
+         "[{\"hostPort\":1,\"protocol\":\"tcp\",\"hostIP\":\"0.0.0.0\"}]", 1},
+        {"{}", "7", 0},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+        SCOPED(json_unref) json_t *a = json_object(), *b = json_object();
+        json_object_set_new(a, "portMappings", json_loads(t[i].a, JSON_DECODE_ANY, NULL));
+        json_object_set_new(b, "portMappings", json_loads(t[i].b, JSON_DECODE_ANY, NULL));
+        int64_t port = 0;
+        CHECK(cni_conf_ports_clash(a, b, &port) == (t[i].want != 0));
+        CHECK_INT(port, t[i].want);
     }
 }
 
@@ -212,5 +237,5 @@ static void test_names(void)
     CHECK(!cni_name_ok(longest));
 }
 
-TESTS(T(test_conf_refused), T(test_conf_exec), T(test_bandwidth), T(test_results), T(test_failures), T(test_sweep),
-      T(test_overlaps), T(test_names))
+TESTS(T(test_conf_refused), T(test_conf_exec), T(test_bandwidth), T(test_port_clash), T(test_results), T(test_failures),
+      T(test_sweep), T(test_overlaps), T(test_names))

@@ -332,6 +332,12 @@ static void test_real_host_port(void)
     CHECK_STR(str_or(got.p, ""), "hello from the pod\n");
     (void)kill(server, SIGKILL);
     (void)waitpid(server, NULL, 0);
+    Box b = box_new();
+    CniPod second = pod_of(&b, "same-port");
+    second.ports = &port, second.n_ports = 1;
+    CHECK(!call(e, cni_add, &second));
+    expect_error(e, "hostPort 18080 is in use by sandbox with-port");
+    box_free(&b);
     CHECK_INT(sh(NULL, "tc qdisc show | grep -q 'tbf.*rate 100Mbit'", NULL), 0);
     CHECK(call(e, cni_check, &p));
     expect_ok(e);

@@ -434,10 +434,29 @@ static Err *network_for(const CniReq *r, json_t **ret)
     return NULL;
 }
 
+/* portmap maps one port twice without a word, and the first Pod keeps it. Err: another sandbox has a port of <r>'s. */
+static Err *check_host_ports(const CniReq *r)
+{
+    SCOPED(strvec_done) StrVec ids = {0};
+    Err *e = r->want_ports ? cni_cache_ids(r->cni->cache_dir, &ids) : NULL;
+    for (size_t i = 0; !e && i < ids.n; i++) {
+        CniAttachment other = {0};
+        int64_t port = 0;
+        if (!str_eq(ids.v[i], r->id))
+            err_free(cni_cache_load(r->cni->cache_dir, ids.v[i], &other)); /* broken: it holds nothing any more */
+        if (other.net && cni_conf_ports_clash(r->runtime, other.runtime, &port))
+            e = err_new(ERR_EXISTS, 0, "hostPort %lld is in use by sandbox %s", (long long)port, ids.v[i]);
+        cni_attachment_done(&other);
+    }
+    return e;
+}
+
 static void start_add(CniReq *r)
 {
     json_t *net = NULL;
-    Err *e = network_for(r, &net);
+    Err *e = check_host_ports(r);
+    if (!e)
+        e = network_for(r, &net);
     if (e) {
         fail(r, e);
         return;

@@ -222,6 +222,31 @@ static json_t *port_mappings(const CniPod *pod)
     return list;
 }
 
+static bool any_address(const char *ip)
+{
+    return str_empty(ip) || str_eq(ip, "0.0.0.0") || str_eq(ip, "::");
+}
+
+static bool same_host_port(const json_t *a, const json_t *b)
+{
+    const char *ip_a = json_str(a, "hostIP"), *ip_b = json_str(b, "hostIP");
+    return json_i64(a, "hostPort", 0) == json_i64(b, "hostPort", -1) &&
+           str_eq(json_str(a, "protocol"), json_str(b, "protocol")) &&
+           (any_address(ip_a) || any_address(ip_b) || str_eq(ip_a, ip_b));
+}
+
+bool cni_conf_ports_clash(const json_t *a, const json_t *b, int64_t *ret_port)
+{
+    const json_t *la = json_object_get(a, "portMappings"), *lb = json_object_get(b, "portMappings");
+    for (size_t i = 0; i < json_array_size(la); i++)
+        for (size_t k = 0; k < json_array_size(lb); k++)
+            if (same_host_port(json_array_get(la, i), json_array_get(lb, k))) {
+                *ret_port = json_i64(json_array_get(la, i), "hostPort", 0);
+                return true;
+            }
+    return false;
+}
+
 Err *cni_conf_runtime(const CniPod *pod, json_t **ret)
 {
     SCOPED(json_unref) json_t *runtime = json_object();

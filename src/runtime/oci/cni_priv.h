@@ -29,6 +29,8 @@ bool cni_conf_can(const json_t *net, const char *capability);
 MUST_USE json_t *cni_conf_exec(const json_t *net, size_t i, const json_t *runtime, json_t *prev);
 /* The runtimeConfig of a Pod by capability: portMappings, bandwidth. New reference. */
 MUST_USE Err *cni_conf_runtime(const CniPod *pod, json_t **ret);
+/* Whether two Pods' runtimeConfigs map the same port of the host; *ret_port is the first such. */
+bool cni_conf_ports_clash(const json_t *a, const json_t *b, int64_t *ret_port);
 /* A name as the spec wants it for networks and containers: [a-zA-Z0-9][a-zA-Z0-9_.-]*, at most 128 bytes. */
 bool cni_name_ok(const char *s);
 /* An executable <name> in the directories of <dirs> (colons between). Caller frees; NULL = none. */
