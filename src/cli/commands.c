@@ -79,6 +79,7 @@ static const CliOption simulate_options[] = {
 };
 static const CliOption explain_options[] = {
     {.name = "exit", .arg = "NAME=CODE", .repeat = true, .help = "the exit to explain"},
+    {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "json yaml", .help = "print JSON or YAML instead of words"},
 };
 static const CliOption image_import_options[] = {
     {.name = "name", .arg = "REFERENCE", .help = "reference to give; needed for a plain root filesystem"},

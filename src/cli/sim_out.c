@@ -124,8 +124,13 @@ static void add_line(SimChart *c, const SimEvent *e)
         str_fmt(&s, "%s killed by %s: %s (attempt %u)", e->container, e->signal, str_or(e->reason, ""), e->attempt);
         break;
     case SIM_CONDITION:
+        /* The others only repeat what the lines around them say. */
+        if (!str_eq(e->type, "Ready") && !str_eq(e->type, "AllContainersRestarting")) {
+            str_done(&s);
+            return;
+        }
         str_fmt(&s, "condition %s is %s", e->type, e->status);
-        if (e->message && *e->message)
+        if (e->message && *e->message && str_eq(e->status, "True"))
             str_fmt(&s, ": %s", e->message);
         break;
     case SIM_PHASE:
