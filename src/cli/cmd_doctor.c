@@ -293,6 +293,8 @@ static void check_privileges(Doctor *d)
 {
     add(d, geteuid() == 0 ? LEVEL_OK : LEVEL_MISSING, "privileges", "user", "run reprise with sudo",
         geteuid() == 0 ? "root" : "uid %u: Pods need root", (unsigned)geteuid());
+    if (geteuid() != 0)
+        return; /* root's capabilities are what counts */
     static const struct { int cap; const char *name; Level level; const char *loss; } rows[] = {
         {CAP_SYS_ADMIN, "CAP_SYS_ADMIN", LEVEL_MISSING, "no namespaces and no mounts"},
         {CAP_NET_ADMIN, "CAP_NET_ADMIN", LEVEL_MISSING, "no Pod network"},
@@ -392,8 +394,11 @@ static void check_cni_setup(Doctor *d, const char *conf_dir, const char *bin_dir
     uv_loop_t loop;
     if (uv_loop_init(&loop) != 0)
         return;
-    SCOPED(mem_free) char *cache = mem_fmt("%s/cni", d->root), *text = NULL;
+    /* It makes its cache directory when opened; nothing of ours shall be left behind. */
+    SCOPED(mem_free) char *cache = mem_dup_str("/tmp/reprise-doctor-XXXXXX"), *text = NULL;
     Cni *cni = NULL;
+    if (!mkdtemp(cache))
+        cache[0] = '\0';
     const char *fix = "apt-get install containernetworking-plugins iptables; or hostNetwork: true in the Pod";
     SCOPED(err_free) Err *e = cni_open(&loop, &(CniConfig){.conf_dir = conf_dir, .bin_dirs = bin_dirs, .cache_dir = cache}, &cni);
     if (!e)
@@ -414,6 +419,7 @@ static void check_cni_setup(Doctor *d, const char *conf_dir, const char *bin_dir
         cni_close(cni);
     uv_run(&loop, UV_RUN_DEFAULT);
     (void)uv_loop_close(&loop);
+    SCOPED(err_free) Err *removed = *cache ? fs_remove_tree(cache) : NULL;
 }
 
 static void check_network(Doctor *d, const char *conf_dir, const char *bin_dirs)
