@@ -1,8 +1,8 @@
 /* cmd_doctor.c - `reprise doctor`: what this machine has, what it lacks, what that costs, and how to get it.
  *
- * What can be tried is tried (an overlay is mounted, a cgroup made, a process watched to its end) rather than guessed from
- * a version; everything that a trial makes is gone when the command ends. "missing" means that no Pod can run; "warning"
- * that something works less well, or is not there for those who want it. */
+ * What can be tried is tried (an overlay is mounted, a cgroup made, a process watched to its end) rather than guessed
+ * from a version; everything that a trial makes is gone when the command ends. "missing" means that no Pod can run;
+ * "warning" that something works less well, or is not there for those who want it. */
 #include <fcntl.h>
 #include <dirent.h>
 #include <linux/capability.h>
@@ -152,7 +152,8 @@ static void check_version(Doctor *d)
         return;
     bool ok = sscanf(u.release, "%d.%d", &major, &minor) == 2 &&
               (major > NEED_MAJOR || (major == NEED_MAJOR && minor >= NEED_MINOR));
-    add(d, ok ? LEVEL_OK : LEVEL_MISSING, "kernel", "version", "install a newer kernel: apt-get install linux-image-amd64",
+    add(d, ok ? LEVEL_OK : LEVEL_MISSING, "kernel", "version",
+        "install a newer kernel: apt-get install linux-image-amd64",
         ok ? "Linux %s on %s" : "Linux %s on %s is older than 5.12", u.release, u.machine);
 }
 
@@ -170,9 +171,14 @@ static void check_calls(Doctor *d)
         /* Arguments that no kernel takes: what counts is that the call is known. */
         long r = syscall(needed_calls[i].number, -1L, 0L, 0L, 0L, 0L);
         bool ok = !(r < 0 && errno == ENOSYS), must = needed_calls[i].number != SYS_clone3;
-        add(d, ok ? LEVEL_OK : must ? LEVEL_MISSING : LEVEL_WARNING, "kernel", needed_calls[i].name,
+        add(d,
+            ok     ? LEVEL_OK
+            : must ? LEVEL_MISSING
+                   : LEVEL_WARNING,
+            "kernel", needed_calls[i].name,
             "run a newer kernel, or have the sandbox around this machine let the call through",
-            ok ? "%s" : "not there (Linux %s): %s", ok ? needed_calls[i].use : needed_calls[i].since, needed_calls[i].use);
+            ok ? "%s" : "not there (Linux %s): %s", ok ? needed_calls[i].use : needed_calls[i].since,
+            needed_calls[i].use);
     }
 }
 
@@ -185,8 +191,9 @@ static void check_namespaces(Doctor *d)
         if (!fs_exists(path))
             str_fmt(&missing, " %s", needed[i]);
     }
-    add(d, missing.n ? LEVEL_MISSING : LEVEL_OK, "kernel", "namespaces", "run a kernel with CONFIG_NAMESPACES and its parts",
-        missing.n ? "missing:%s" : "mnt net ipc uts pid cgroup%s", missing.n ? missing.p : "");
+    add(d, missing.n ? LEVEL_MISSING : LEVEL_OK, "kernel", "namespaces",
+        "run a kernel with CONFIG_NAMESPACES and its parts", missing.n ? "missing:%s" : "mnt net ipc uts pid cgroup%s",
+        missing.n ? missing.p : "");
     bool user = fs_exists("/proc/self/ns/user");
     add(d, user ? LEVEL_OK : LEVEL_WARNING, "kernel", "user namespaces", "run a kernel with CONFIG_USER_NS",
         user ? "there, though Pods of reprise do not use them" : "not there; Pods of reprise do not use them");
@@ -203,14 +210,20 @@ static void check_kernel(Doctor *d)
              : "a container that ends while no shim watches it has an unknown exit code (Linux 6.15 keeps it)");
     bool seccomp = prctl(PR_GET_SECCOMP, 0, 0, 0, 0) >= 0 && fs_exists("/proc/sys/kernel/seccomp/actions_avail");
     add(d, seccomp ? LEVEL_OK : LEVEL_WARNING, "kernel", "seccomp", "run a kernel with CONFIG_SECCOMP_FILTER",
-        seccomp ? "system call filters work" : "no filters: Pods with a seccompProfile other than Unconfined do not start");
+        seccomp ? "system call filters work"
+                : "no filters: Pods with a seccompProfile other than Unconfined do not start");
     add(d, LEVEL_OK, "kernel", "AppArmor", NULL,
         d->host.apparmor ? "on" : "off: appArmorProfile of type Localhost is refused, others mean nothing");
-    static const struct { Level level; const char *text, *fix; } overlay[] = {
+    static const struct {
+        Level level;
+        const char *text, *fix;
+    } overlay[] = {
         [OVERLAY_NONE] = {LEVEL_MISSING, "cannot be mounted in the state directory: images are layers of one",
                           "modprobe overlay; or give --root a directory that is not itself on an overlay or on NFS"},
-        [OVERLAY_PLAIN] = {LEVEL_WARNING, "works, without volatile (Linux 5.10): each container's end waits for a sync of its file system",
-                           "run a newer kernel"},
+        [OVERLAY_PLAIN] =
+            {LEVEL_WARNING,
+             "works, without volatile (Linux 5.10): each container's end waits for a sync of its file system",
+             "run a newer kernel"},
         [OVERLAY_VOLATILE] = {LEVEL_OK, "works in the state directory, with volatile", NULL},
         [OVERLAY_NO_DIR] = {LEVEL_MISSING, "not tried: the state directory cannot be written",
                             "run as root, or give --root a directory of yours"},
@@ -275,16 +288,17 @@ static void check_cgroups(Doctor *d, bool have_crun)
     add(d, LEVEL_OK, "cgroups", "mode", NULL, "%s", modes[h.mode]);
     if (h.mode == CGROUP_HYBRID && h.unified_has_controllers)
         add(d, LEVEL_OK, "cgroups", "crun on hybrid", NULL,
-            "crun refuses a host whose v2 tree keeps a controller; reprise starts %s in a mount namespace of its own in which "
-            "that tree shows none. Nothing of the host is changed", have_crun ? "it" : "crun, once installed,");
+            "crun refuses a host whose v2 tree keeps a controller; reprise starts %s in a mount namespace of its own "
+            "in which that tree shows none. Nothing of the host is changed",
+            have_crun ? "it" : "crun, once installed,");
     check_controllers(d, &h);
     SCOPED(mem_free) char *path = mem_fmt("/reprise-doctor-%d", (int)getpid());
     const CgroupLimits limits = {.cpu_shares = 2};
     SCOPED(err_free) Err *made = cgroup_make(&h, path, &limits);
     (void)cgroup_remove(&h, path);
     SCOPED(mem_free) char *why = made ? err_text(made) : NULL;
-    add(d, made ? LEVEL_MISSING : LEVEL_OK, "cgroups", "making one", "run as root, with the cgroup file systems writable",
-        made ? "%s" : "works%s", made ? why : "");
+    add(d, made ? LEVEL_MISSING : LEVEL_OK, "cgroups", "making one",
+        "run as root, with the cgroup file systems writable", made ? "%s" : "works%s", made ? why : "");
 }
 
 /* --- ourselves --------------------------------------------------------------------------------------------------- */
@@ -315,8 +329,8 @@ static void check_privileges(Doctor *d)
     SCOPED(str_done) Str others = {0};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         if (!((d->host.caps >> rows[i].cap) & 1))
-            add(d, rows[i].level, "privileges", rows[i].name, "start reprise with this capability (a container or VM took it away)",
-                "not ours: %s", rows[i].loss);
+            add(d, rows[i].level, "privileges", rows[i].name,
+                "start reprise with this capability (a container or VM took it away)", "not ours: %s", rows[i].loss);
     }
     for (int i = 0; i <= CAP_LAST_CAP; i++) {
         bool named = false;
@@ -342,7 +356,8 @@ static char *program_version(const char *program, char **ret_path)
         return NULL;
     const char *const args[] = {*ret_path, "--version", NULL};
     ProcessResult res = {0};
-    SCOPED(err_free) Err *run = process_run(&(ProcessSpec){.argv = args, .max_output = 4096, .timeout_ns = INT64_C(5000000000)}, &res);
+    SCOPED(err_free)
+    Err *run = process_run(&(ProcessSpec){.argv = args, .max_output = 4096, .timeout_ns = INT64_C(5000000000)}, &res);
     char *line = NULL;
     if (!run && res.exited && res.code == 0 && res.out.p)
         line = mem_dup_strn(res.out.p, strcspn(res.out.p, "\n"));
@@ -353,7 +368,8 @@ static char *program_version(const char *program, char **ret_path)
     return line ? line : mem_dup_str("");
 }
 
-static bool check_program(Doctor *d, const char *area, const char *program, Level absent, const char *loss, const char *fix)
+static bool check_program(Doctor *d, const char *area, const char *program, Level absent, const char *loss,
+                          const char *fix)
 {
     SCOPED(mem_free) char *path = NULL, *version = program_version(program, &path);
     if (!version)
@@ -376,13 +392,15 @@ static void check_runtimes(Doctor *d)
 {
     bool crun = installed("crun"), runc = installed("runc");
     if (!crun && !runc) {
-        add(d, LEVEL_MISSING, "OCI runtime", "crun or runc", "apt-get install crun", "neither is installed: containers cannot be started");
+        add(d, LEVEL_MISSING, "OCI runtime", "crun or runc", "apt-get install crun",
+            "neither is installed: containers cannot be started");
         return;
     }
     if (crun)
         (void)check_program(d, "OCI runtime", "crun", LEVEL_OK, "", "apt-get install --reinstall crun");
     else
-        add(d, LEVEL_WARNING, "OCI runtime", "crun", "apt-get install crun", "not installed: runc does the work, in more time (restart 8.6 against 5.1 ms, container 8 against 1 MB)");
+        add(d, LEVEL_WARNING, "OCI runtime", "crun", "apt-get install crun",
+            "not installed: runc does the work, in more time (restart 8.6 against 5.1 ms, container 8 against 1 MB)");
     if (runc)
         (void)check_program(d, "OCI runtime", "runc", LEVEL_OK, "", "apt-get install --reinstall runc");
 }
@@ -400,18 +418,21 @@ static void check_cni_setup(Doctor *d, const char *conf_dir, const char *bin_dir
     if (!mkdtemp(cache))
         cache[0] = '\0';
     const char *fix = "apt-get install containernetworking-plugins iptables; or hostNetwork: true in the Pod";
-    SCOPED(err_free) Err *e = cni_open(&loop, &(CniConfig){.conf_dir = conf_dir, .bin_dirs = bin_dirs, .cache_dir = cache}, &cni);
+    SCOPED(err_free)
+    Err *e = cni_open(&loop, &(CniConfig){.conf_dir = conf_dir, .bin_dirs = bin_dirs, .cache_dir = cache}, &cni);
     if (!e)
         e = cni_check_setup(cni, &text);
     if (e) {
         SCOPED(mem_free) char *why = err_text(e);
-        add(d, LEVEL_MISSING, "network", "CNI", "correct the configuration, or take it away: reprise has one of its own", "%s", why);
+        add(d, LEVEL_MISSING, "network", "CNI",
+            "correct the configuration, or take it away: reprise has one of its own", "%s", why);
     }
     bool complete = !e;
     for (char *save = NULL, *l = text ? strtok_r(text, "\n", &save) : NULL; l; l = strtok_r(NULL, "\n", &save)) {
         bool tables = str_starts(l, "iptables");
         complete = complete && tables;
-        add(d, tables ? LEVEL_WARNING : LEVEL_MISSING, "network", tables ? "iptables" : "CNI", tables ? "apt-get install iptables" : fix, "%s", l);
+        add(d, tables ? LEVEL_WARNING : LEVEL_MISSING, "network", tables ? "iptables" : "CNI",
+            tables ? "apt-get install iptables" : fix, "%s", l);
     }
     if (complete)
         add(d, LEVEL_OK, "network", "CNI plugins", NULL, "all that the configuration names are in %s", bin_dirs);
@@ -438,14 +459,16 @@ static void check_network(Doctor *d, const char *conf_dir, const char *bin_dirs)
     if (found.n)
         add(d, LEVEL_OK, "network", "CNI configuration", NULL, "%s/%s", conf_dir, found.p);
     else
-        add(d, LEVEL_OK, "network", "CNI configuration", NULL, "none in %s: Pods get a bridge of reprise's own", conf_dir);
+        add(d, LEVEL_OK, "network", "CNI configuration", NULL, "none in %s: Pods get a bridge of reprise's own",
+            conf_dir);
     check_cni_setup(d, conf_dir, bin_dirs);
     if (installed("iptables"))
         (void)check_program(d, "network", "iptables", LEVEL_OK, "", "apt-get install --reinstall iptables");
     SCOPED(str_done) Str forward = {0};
     SCOPED(err_free) Err *e = fs_read("/proc/sys/net/ipv4/ip_forward", 16, &forward);
     bool on = !e && forward.n && forward.p[0] == '1';
-    add(d, on ? LEVEL_OK : LEVEL_WARNING, "network", "ip_forward", "sysctl -w net.ipv4.ip_forward=1 (the bridge plugin does it at the first Pod)",
+    add(d, on ? LEVEL_OK : LEVEL_WARNING, "network", "ip_forward",
+        "sysctl -w net.ipv4.ip_forward=1 (the bridge plugin does it at the first Pod)",
         on ? "on" : "off: Pods reach this machine, and no other");
 }
 
@@ -457,8 +480,8 @@ static void check_dir(Doctor *d, const char *what, const char *path, bool big)
     bool exists = str_eq(there, path);
     struct statvfs v;
     if (access(there, W_OK | X_OK) < 0 || statvfs(there, &v) < 0) {
-        add(d, LEVEL_MISSING, "directories", what, "run as root, or name another directory", "%s cannot be written: %s", there,
-            strerror(errno));
+        add(d, LEVEL_MISSING, "directories", what, "run as root, or name another directory", "%s cannot be written: %s",
+            there, strerror(errno));
         return;
     }
     uint64_t free_bytes = (uint64_t)v.f_bavail * v.f_frsize;
@@ -503,7 +526,8 @@ static void check_stray_cgroups(Doctor *d)
             (void)closedir(dir);
     }
     if (stray.n)
-        add(d, LEVEL_WARNING, "leftovers", "cgroups", "reprise removes them at its next start; or rmdir them when they are empty",
+        add(d, LEVEL_WARNING, "leftovers", "cgroups",
+            "reprise removes them at its next start; or rmdir them when they are empty",
             "%zu of Pods that are not there any more, e.g. /reprise/pod%s", stray.n, stray.v[0]);
 }
 
@@ -513,7 +537,8 @@ static void check_stray_mounts(Doctor *d)
     SCOPED(err_free) Err *e = fs_read("/proc/self/mounts", 16u << 20, &text);
     size_t stray = 0;
     SCOPED(mem_free) char *a = mem_fmt(" %s/pods/", d->root), *b = mem_fmt(" %s/pods/", d->run_dir), *first = NULL;
-    for (char *save = NULL, *l = e || !text.p ? NULL : strtok_r(text.p, "\n", &save); l; l = strtok_r(NULL, "\n", &save)) {
+    for (char *save = NULL, *l = e || !text.p ? NULL : strtok_r(text.p, "\n", &save); l;
+         l = strtok_r(NULL, "\n", &save)) {
         const char *p = strstr(l, a) ? strstr(l, a) + strlen(a) : strstr(l, b) ? strstr(l, b) + strlen(b) : NULL;
         SCOPED(mem_free) char *uid = p ? mem_dup_strn(p, strcspn(p, "/ ")) : NULL;
         if (!uid || pod_known(d, uid))
@@ -576,7 +601,8 @@ static void print_text(const Doctor *d)
     }
     size_t missing = worst(d, LEVEL_MISSING), warnings = worst(d, LEVEL_WARNING);
     if (missing)
-        printf("\nreprise cannot run Pods here: %zu missing, %zu warning%s\n", missing, warnings, warnings == 1 ? "" : "s");
+        printf("\nreprise cannot run Pods here: %zu missing, %zu warning%s\n", missing, warnings,
+               warnings == 1 ? "" : "s");
     else
         printf("\nreprise can run Pods here: %zu warning%s\n", warnings, warnings == 1 ? "" : "s");
 }
@@ -586,8 +612,8 @@ static void print_data(const Doctor *d, bool yaml)
     SCOPED(json_unref) json_t *o = json_pack("{s:b, s:[]}", "ready", worst(d, LEVEL_MISSING) == 0, "checks");
     for (size_t i = 0; i < d->checks.n; i++) {
         const Check *c = &d->checks.v[i];
-        json_t *j = json_pack("{s:s, s:s, s:s, s:s}", "status", level_names[c->level], "area", c->area, "check", c->what,
-                              "meaning", c->meaning);
+        json_t *j = json_pack("{s:s, s:s, s:s, s:s}", "status", level_names[c->level], "area", c->area, "check",
+                              c->what, "meaning", c->meaning);
         if (!j) /* a program's version line need not be UTF-8 */
             j = json_pack("{s:s, s:s, s:s}", "status", level_names[c->level], "area", c->area, "check", c->what);
         if (c->fix)
@@ -612,7 +638,8 @@ int cmd_doctor(int argc, char **argv)
     check_privileges(&d);
     check_runtimes(&d);
     check_network(&d, cli_opt(&a, "cni-conf-dir"), cli_opt(&a, "cni-bin-dir"));
-    (void)check_program(&d, "images", "skopeo", LEVEL_WARNING, "images are imported from files, not pulled", "apt-get install skopeo");
+    (void)check_program(&d, "images", "skopeo", LEVEL_WARNING, "images are imported from files, not pulled",
+                        "apt-get install skopeo");
     check_directories(&d);
     check_leftovers(&d);
 

@@ -1,4 +1,5 @@
-/* resources.c - see resources.h. Amounts are int64_t in milli-CPUs or bytes; a sum that does not fit stays at the top. */
+/* resources.c - see resources.h. Amounts are int64_t in milli-CPUs or bytes; a sum that does not fit stays at the top.
+ */
 #include "node/resources.h"
 
 #include "api/codec.h"
@@ -54,8 +55,8 @@ int64_t resources_cpu_quota(int64_t milli_cpu)
 
 static int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
 
-/* KEP-753: sidecars run from their place on, so an init container needs itself and the sidecars before it; at the end all
- * sidecars run beside all regular containers. */
+/* KEP-753: sidecars run from their place on, so an init container needs itself and the sidecars before it; at the end
+ * all sidecars run beside all regular containers. */
 int64_t resources_sum(const Pod *p, const char *name, bool limits, bool *all_set)
 {
     int64_t run = 0, sidecars = 0, init = 0;

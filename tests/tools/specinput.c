@@ -35,8 +35,11 @@ static void load_host(const json_t *j, OciHost *h)
         return;
     const json_t *caps = json_object_get(j, "caps");
     uint64_t probed = h->caps;
-    *h = (OciHost){.caps = probed, .cgroup_v2 = json_flag(j, "cgroupV2", false), .swap_limit = json_flag(j, "swapLimit", false),
-                   .hugetlb = json_flag(j, "hugetlb", false), .apparmor = json_flag(j, "apparmor", false),
+    *h = (OciHost){.caps = probed,
+                   .cgroup_v2 = json_flag(j, "cgroupV2", false),
+                   .swap_limit = json_flag(j, "swapLimit", false),
+                   .hugetlb = json_flag(j, "hugetlb", false),
+                   .apparmor = json_flag(j, "apparmor", false),
                    .selinux = json_flag(j, "selinux", false),
                    .own_oom_score_adj = (int)json_i64(j, "ownOomScoreAdj", 0) % 1001,
                    .thermal_cpus = (unsigned)json_i64(j, "thermalCpus", 0) % 64};
@@ -69,7 +72,8 @@ static void load_config(const json_t *j, SpecInput *s)
     const json_t *list = json_object_get(j, "mounts");
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *m = json_array_get(list, i);
-        *LIST_ADD(&o->mounts) = (MountConfig){.container_path = json_str(m, "containerPath"), .host_path = json_str(m, "hostPath"),
+        *LIST_ADD(&o->mounts) = (MountConfig){.container_path = json_str(m, "containerPath"),
+                                              .host_path = json_str(m, "hostPath"),
                                               .read_only = json_flag(m, "readOnly", false),
                                               .recursive_read_only = json_flag(m, "recursiveReadOnly", false),
                                               .propagation = json_str(m, "propagation")};
@@ -77,7 +81,8 @@ static void load_config(const json_t *j, SpecInput *s)
     list = json_object_get(j, "devices");
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *d = json_array_get(list, i);
-        *LIST_ADD(&o->devices) = (DeviceConfig){json_str(d, "hostPath"), json_str(d, "containerPath"), json_str(d, "permissions")};
+        *LIST_ADD(&o->devices) =
+            (DeviceConfig){json_str(d, "hostPath"), json_str(d, "containerPath"), json_str(d, "permissions")};
     }
     list = json_object_get(j, "cdiDevices");
     for (size_t i = 0; i < json_array_size(list); i++) {

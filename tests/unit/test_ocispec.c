@@ -1,5 +1,5 @@
-/* The parts of the OCI spec one by one; whole config.json files are golden (tests/golden/ocispec), and what the kernel makes
- * of them is tests/integration/test_security.py. */
+/* The parts of the OCI spec one by one; whole config.json files are golden (tests/golden/ocispec), and what the kernel
+ * makes of them is tests/integration/test_security.py. */
 #include "check.h"
 
 #include <sys/stat.h>
@@ -42,9 +42,11 @@ static void check_error(Err *e, const char *want)
     err_free(e);
 }
 
-static const char passwd[] = "# comment\n\nroot:x:0:0:root:/root:/bin/sh\nbad:x:abc:1::/:\nshort:x:5\n"
-                             "app:x:1234:2345::/home:/bin/sh\r\nbig:x:2147483648:1::/:\nmax:x:2147483647:7::/:\n+nis::::::\n";
-static const char group[] = "root:x:0:\napp:x:2345:app\nextra:x:50:other,app\nmore:x:51:app,root\nbad:x:z:app\napplike:x:52:apple\n";
+static const char passwd[] =
+    "# comment\n\nroot:x:0:0:root:/root:/bin/sh\nbad:x:abc:1::/:\nshort:x:5\n"
+    "app:x:1234:2345::/home:/bin/sh\r\nbig:x:2147483648:1::/:\nmax:x:2147483647:7::/:\n+nis::::::\n";
+static const char group[] =
+    "root:x:0:\napp:x:2345:app\nextra:x:50:other,app\nmore:x:51:app,root\nbad:x:z:app\napplike:x:52:apple\n";
 
 static void test_user_lookup(void)
 {
@@ -121,10 +123,21 @@ static void test_verify_non_root(void)
     } rows[] = {
         {{0}, {0}, {0}, {0}, 0, NULL, NULL},
         {{true, false}, {true, true}, {0}, {0}, 0, NULL, NULL}, /* the container's false wins */
-        {{true, true}, {0}, {0}, {0}, 0, NULL, "container has runAsNonRoot and image will run as root (pod: \"p_n(u)\", container: c)"},
+        {{true, true},
+         {0},
+         {0},
+         {0},
+         0,
+         NULL,
+         "container has runAsNonRoot and image will run as root (pod: \"p_n(u)\", container: c)"},
         {{0}, {true, true}, {0}, {0}, 0, NULL, "container has runAsNonRoot and image will run as root"},
         {{true, true}, {0}, {0}, {0}, 1000, NULL, NULL},
-        {{true, true}, {0}, {0}, {0}, -1, "app",
+        {{true, true},
+         {0},
+         {0},
+         {0},
+         -1,
+         "app",
          "container has runAsNonRoot and image has non-numeric user (app), cannot verify user is non-root"},
         {{true, true}, {0}, {true, 5}, {0}, -1, "app", NULL},
         {{true, true}, {0}, {true, 0}, {true, 5}, 5, NULL, "container's runAsUser breaks non-root policy"},
@@ -146,9 +159,14 @@ static void test_verify_non_root(void)
 
 static void test_image_user(void)
 {
-    static const struct { const char *in; int64_t uid; const char *name; } rows[] = {
-        {NULL, 0, NULL}, {"", 0, NULL}, {"1000", 1000, NULL}, {"1000:5", 1000, NULL}, {"app:5", -1, "app"}, {":5", 0, NULL},
-        {"4294967296", -1, "4294967296"}};
+    static const struct { const char *in; int64_t uid; const char *name;
+    } rows[] = {{NULL, 0, NULL},
+                {"", 0, NULL},
+                {"1000", 1000, NULL},
+                {"1000:5", 1000, NULL},
+                {"app:5", -1, "app"},
+                {":5", 0, NULL},
+                {"4294967296", -1, "4294967296"}};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         int64_t uid;
         char *name;
@@ -161,9 +179,9 @@ static void test_image_user(void)
 
 static void test_path_clean(void)
 {
-    static const struct { const char *in, *out; } rows[] = {
-        {"", "/"}, {"/", "/"}, {"a", "/a"}, {"/a/", "/a"}, {"//a//b/./c/..", "/a/b"}, {"/..", "/"}, {"/a/../../b", "/b"}, {"/a/..", "/"},
-        {"/...", "/..."}, {"/a/b/../..", "/"}};
+    static const struct { const char *in, *out;
+    } rows[] = {{"", "/"},    {"/", "/"},           {"a", "/a"},    {"/a/", "/a"},    {"//a//b/./c/..", "/a/b"},
+                {"/..", "/"}, {"/a/../../b", "/b"}, {"/a/..", "/"}, {"/...", "/..."}, {"/a/b/../..", "/"}};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         char *s = path_clean(rows[i].in);
         CHECK_STR(s, rows[i].out);
@@ -173,8 +191,9 @@ static void test_path_clean(void)
 
 static void test_cap_names(void)
 {
-    static const struct { const char *in; int number; } rows[] = {
-        {"CHOWN", 0}, {"cap_chown", 0}, {"CAP_NET_ADMIN", 12}, {"CHECKPOINT_RESTORE", 40}, {"ALL", -1}, {"", -1}, {"CAP_", -1}};
+    static const struct { const char *in; int number;
+    } rows[] = {{"CHOWN", 0}, {"cap_chown", 0}, {"CAP_NET_ADMIN", 12}, {"CHECKPOINT_RESTORE", 40},
+                {"ALL", -1},  {"", -1},         {"CAP_", -1}};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         CHECK_INT(cap_number(rows[i].in), rows[i].number);
     for (int i = 0; cap_name(i); i++)
@@ -198,13 +217,25 @@ static bool allows(const json_t *profile, const char *name)
 
 static void test_seccomp_default(void)
 {
-    static const struct { const char *cap, *name; bool with, without; } rows[] = {
-        {"CAP_SYS_ADMIN", "mount", true, false},     {"CAP_SYS_ADMIN", "clone", true, false}, {"CAP_SYS_ADMIN", "clone3", true, false},
-        {"CAP_SYS_ADMIN", "unshare", true, false},   {"CAP_SYS_MODULE", "init_module", true, false}, {"CAP_SYS_BOOT", "reboot", true, false},
-        {"CAP_SYS_TIME", "clock_settime", true, false}, {"CAP_SYSLOG", "syslog", true, false}, {"CAP_BPF", "bpf", true, false},
-        {"CAP_SYS_CHROOT", "chroot", true, false},   {"CAP_DAC_READ_SEARCH", "open_by_handle_at", true, false},
-        {"CAP_CHOWN", "write", true, true},          {"CAP_CHOWN", "keyctl", false, false},   {"CAP_SYS_ADMIN", "kexec_load", false, false},
-        {"CAP_CHOWN", "io_uring_setup", false, false}, {"CAP_CHOWN", "socket", false, false}, {"CAP_CHOWN", "ptrace", true, true},
+    static const struct { const char *cap, *name; bool with, without;
+    } rows[] = {
+        {"CAP_SYS_ADMIN", "mount", true, false},
+        {"CAP_SYS_ADMIN", "clone", true, false},
+        {"CAP_SYS_ADMIN", "clone3", true, false},
+        {"CAP_SYS_ADMIN", "unshare", true, false},
+        {"CAP_SYS_MODULE", "init_module", true, false},
+        {"CAP_SYS_BOOT", "reboot", true, false},
+        {"CAP_SYS_TIME", "clock_settime", true, false},
+        {"CAP_SYSLOG", "syslog", true, false},
+        {"CAP_BPF", "bpf", true, false},
+        {"CAP_SYS_CHROOT", "chroot", true, false},
+        {"CAP_DAC_READ_SEARCH", "open_by_handle_at", true, false},
+        {"CAP_CHOWN", "write", true, true},
+        {"CAP_CHOWN", "keyctl", false, false},
+        {"CAP_SYS_ADMIN", "kexec_load", false, false},
+        {"CAP_CHOWN", "io_uring_setup", false, false},
+        {"CAP_CHOWN", "socket", false, false},
+        {"CAP_CHOWN", "ptrace", true, true},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         StrVec caps = {0};
@@ -223,12 +254,16 @@ static void test_seccomp_default(void)
 
 static void test_seccomp_parse(void)
 {
-    static const struct { const char *in, *out; /* of syscalls, or */ const char *error; } rows[] = {
+    static const struct { const char *in, *out; /* of syscalls, or */ const char *error;
+    } rows[] = {
         {"{\"defaultAction\":\"SCMP_ACT_ALLOW\"}", "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[]}", NULL},
         {"{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"defaultErrnoRet\":38,\"flags\":[\"SECCOMP_FILTER_FLAG_LOG\"],\"x\":1,"
-         "\"syscalls\":[{\"names\":[\"a\"],\"action\":\"SCMP_ACT_ALLOW\",\"comment\":\"c\",\"args\":[{\"index\":1,\"value\":2,\"op\":\"SCMP_CMP_GT\"}]}]}",
-         "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"defaultErrnoRet\":38,\"flags\":[\"SECCOMP_FILTER_FLAG_LOG\"],\"syscalls\":[{\"names\":[\"a\"],"
-         "\"action\":\"SCMP_ACT_ALLOW\",\"args\":[{\"index\":1,\"value\":2,\"op\":\"SCMP_CMP_GT\"}]}]}", NULL},
+         "\"syscalls\":[{\"names\":[\"a\"],\"action\":\"SCMP_ACT_ALLOW\",\"comment\":\"c\",\"args\":[{\"index\":1,"
+         "\"value\":2,\"op\":\"SCMP_CMP_GT\"}]}]}",
+         "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"defaultErrnoRet\":38,\"flags\":[\"SECCOMP_FILTER_FLAG_LOG\"],"
+         "\"syscalls\":[{\"names\":[\"a\"],"
+         "\"action\":\"SCMP_ACT_ALLOW\",\"args\":[{\"index\":1,\"value\":2,\"op\":\"SCMP_CMP_GT\"}]}]}",
+         NULL},
         /* docker: only rules whose conditions hold; the capability set is CAP_A */
         {"{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"syscalls\":["
          "{\"name\":\"yes\",\"action\":\"SCMP_ACT_ALLOW\",\"includes\":{\"caps\":[\"CAP_A\"]}},"
@@ -236,20 +271,26 @@ static void test_seccomp_parse(void)
          "{\"name\":\"no\",\"action\":\"SCMP_ACT_ALLOW\",\"excludes\":{\"caps\":[\"CAP_B\",\"CAP_A\"]}},"
          "{\"name\":\"no\",\"action\":\"SCMP_ACT_ALLOW\",\"includes\":{\"arches\":[\"pdp11\"]}},"
          "{\"name\":\"no\",\"action\":\"SCMP_ACT_ALLOW\",\"includes\":{\"minKernel\":\"99.1\"}},"
-         "{\"name\":\"yes2\",\"action\":\"SCMP_ACT_ALLOW\",\"includes\":{\"minKernel\":\"2.6\"},\"excludes\":{\"caps\":[\"CAP_B\"]}}]}",
+         "{\"name\":\"yes2\",\"action\":\"SCMP_ACT_ALLOW\",\"includes\":{\"minKernel\":\"2.6\"},\"excludes\":{\"caps\":"
+         "[\"CAP_B\"]}}]}",
          "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"syscalls\":[{\"names\":[\"yes\"],\"action\":\"SCMP_ACT_ALLOW\"},"
-         "{\"names\":[\"yes2\"],\"action\":\"SCMP_ACT_ALLOW\"}]}", NULL},
+         "{\"names\":[\"yes2\"],\"action\":\"SCMP_ACT_ALLOW\"}]}",
+         NULL},
         {"[]", NULL, "not a JSON object"},
         {"{", NULL, "line 1"},
         {"{}", NULL, "profile.defaultAction: unknown action"},
         {"{\"defaultAction\":\"ALLOW\"}", NULL, "unknown action \"ALLOW\""},
         {"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":{}}", NULL, "not a list"},
         {"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[1]}", NULL, "syscalls[0]: not an object"},
-        {"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"action\":\"SCMP_ACT_ALLOW\"}]}", NULL, "names is empty"},
-        {"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"a\",1],\"action\":\"SCMP_ACT_ALLOW\"}]}", NULL, "names[1] is not a string"},
-        {"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"a\"],\"action\":\"SCMP_ACT_ALLOW\",\"args\":[{\"index\":9,\"op\":\"SCMP_CMP_EQ\"}]}]}",
+        {"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"action\":\"SCMP_ACT_ALLOW\"}]}", NULL,
+         "names is empty"},
+        {"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"a\",1],\"action\":\"SCMP_ACT_ALLOW\"}]}",
+         NULL, "names[1] is not a string"},
+        {"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"a\"],\"action\":\"SCMP_ACT_ALLOW\","
+         "\"args\":[{\"index\":9,\"op\":\"SCMP_CMP_EQ\"}]}]}",
          NULL, "index is not a number from 0 to 5"},
-        {"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"a\"],\"action\":\"SCMP_ACT_ALLOW\",\"args\":[{\"index\":1,\"op\":\"EQ\"}]}]}",
+        {"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"a\"],\"action\":\"SCMP_ACT_ALLOW\","
+         "\"args\":[{\"index\":1,\"op\":\"EQ\"}]}]}",
          NULL, "known op"},
         {"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"defaultErrnoRet\":-1}", NULL, "defaultErrnoRet"},
     };
@@ -274,8 +315,9 @@ static void test_seccomp_parse(void)
 static void test_cdi_names(void)
 {
     static const char *const good[] = {"vendor.com/class=name", "a/b=0", "v/c=a:b_c-d.e9"};
-    static const char *const bad[] = {"", "gpu", "vendor/class", "vendor/class=", "=x", "/class=x", "vendor/=x", "1v/c=x", "v-/c=x", "v/c=x-",
-                                      "v/c=-x", "v/c d=x", "v/c=x y", "v/c/d=x", "v:x/c=d"};
+    static const char *const bad[] = {"",         "gpu",       "vendor/class", "vendor/class=", "=x",
+                                      "/class=x", "vendor/=x", "1v/c=x",       "v-/c=x",        "v/c=x-",
+                                      "v/c=-x",   "v/c d=x",   "v/c=x y",      "v/c/d=x",       "v:x/c=d"};
     for (size_t i = 0; i < ARRAY_LEN(good); i++)
         CHECK(cdi_name_valid(good[i]));
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
@@ -285,7 +327,8 @@ static void test_cdi_names(void)
 }
 
 #define DEVICE(kind, name, env)                                                                                        \
-    "{\"cdiVersion\":\"0.6.0\",\"kind\":\"" kind "\",\"devices\":[{\"name\":\"" name "\",\"containerEdits\":{\"env\":[\"" env "\"]}}]}"
+    "{\"cdiVersion\":\"0.6.0\",\"kind\":\"" kind "\",\"devices\":[{\"name\":\"" name                                   \
+    "\",\"containerEdits\":{\"env\":[\"" env "\"]}}]}"
 
 /* Injects <name> from <dirs> and gives the environment as "A=1 B=2", or the error's text. Caller frees. */
 static char *cdi_env(const char *dirs, const char *name)
@@ -348,5 +391,6 @@ static void test_env_set(void)
     json_decref(env);
 }
 
-TESTS(T(test_user_lookup), T(test_hostile_user_files), T(test_verify_non_root), T(test_image_user), T(test_path_clean), T(test_cap_names),
-      T(test_seccomp_default), T(test_seccomp_parse), T(test_cdi_names), T(test_cdi_priority), T(test_env_set))
+TESTS(T(test_user_lookup), T(test_hostile_user_files), T(test_verify_non_root), T(test_image_user), T(test_path_clean),
+      T(test_cap_names), T(test_seccomp_default), T(test_seccomp_parse), T(test_cdi_names), T(test_cdi_priority),
+      T(test_env_set))

@@ -38,14 +38,21 @@ static void test_cpu(void)
 /* KEP-753's own examples among them. */
 static void test_sums(void)
 {
-    static const struct { const char *spec; int64_t cpu, memory; } rows[] = {
+    static const struct { const char *spec; int64_t cpu, memory;
+    } rows[] = {
         {"{\"containers\":[" CTR("a", REQ("1", "1Gi")) "," CTR("b", REQ("500m", "2Gi")) "]}", 1500, 3},
-        {"{\"initContainers\":[" CTR("i", REQ("4", "1Gi")) "],\"containers\":[" CTR("a", REQ("1", "2Gi")) "]}", 4000, 2},
+        {"{\"initContainers\":[" CTR("i", REQ("4", "1Gi")) "],\"containers\":[" CTR("a", REQ("1", "2Gi")) "]}", 4000,
+         2},
         /* a sidecar counts beside the regular ones, and beside the init containers after it, not before it */
-        {"{\"initContainers\":[" SIDE("s", REQ("1", "1Gi")) "," CTR("i", REQ("4", "1Gi")) "],\"containers\":[" CTR("a", REQ("1", "2Gi")) "]}", 5000, 3},
-        {"{\"initContainers\":[" CTR("i", REQ("4", "1Gi")) "," SIDE("s", REQ("1", "1Gi")) "],\"containers\":[" CTR("a", REQ("1", "2Gi")) "]}", 4000, 3},
-        {"{\"initContainers\":[" SIDE("s", REQ("3", "1Gi")) "," CTR("i", REQ("1", "1Gi")) "," SIDE("t", REQ("2", "1Gi")) "],\"containers\":["
-         CTR("a", REQ("1", "1Gi")) "]}", 6000, 3},
+        {"{\"initContainers\":[" SIDE("s", REQ("1", "1Gi")) "," CTR("i", REQ("4", "1Gi")) "],\"containers\":[" CTR(
+             "a", REQ("1", "2Gi")) "]}",
+         5000, 3},
+        {"{\"initContainers\":[" CTR("i", REQ("4", "1Gi")) "," SIDE("s", REQ("1", "1Gi")) "],\"containers\":[" CTR(
+             "a", REQ("1", "2Gi")) "]}",
+         4000, 3},
+        {"{\"initContainers\":[" SIDE("s", REQ("3", "1Gi")) "," CTR("i", REQ("1", "1Gi")) "," SIDE(
+             "t", REQ("2", "1Gi")) "],\"containers\":[" CTR("a", REQ("1", "1Gi")) "]}",
+         6000, 3},
         {"{\"containers\":[{\"name\":\"a\"}]}", 0, 0},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -58,15 +65,21 @@ static void test_sums(void)
 
 static void test_pod(void)
 {
-    static const struct { const char *spec; int64_t shares, quota, memory; } rows[] = {
-        {"{\"containers\":[{\"name\":\"a\"}]}", 2, 0, 0}, /* BestEffort */
+    static const struct { const char *spec; int64_t shares, quota, memory;
+    } rows[] = {
+        {"{\"containers\":[{\"name\":\"a\"}]}", 2, 0, 0},                                          /* BestEffort */
         {"{\"containers\":[" CTR("a", REQ("1", "1Gi") "," LIM("1", "1Gi")) "]}", 1024, 100000, 1}, /* Guaranteed */
-        {"{\"containers\":[" CTR("a", REQ("1", "1Gi") "," LIM("2", "2Gi")) "," CTR("b", REQ("1", "1Gi")) "]}", 2048, 0, 0}, /* b has no limit */
-        {"{\"containers\":[" CTR("a", REQ("1", "1Gi") "," LIM("2", "2Gi")) "," CTR("b", LIM("1", "1Gi")) "]}", 1024, 300000, 3},
-        {"{\"overhead\":{\"cpu\":\"1\",\"memory\":\"1Gi\"},\"containers\":[" CTR("a", REQ("1", "1Gi") "," LIM("2", "2Gi")) "]}", 2048, 300000, 3},
+        {"{\"containers\":[" CTR("a", REQ("1", "1Gi") "," LIM("2", "2Gi")) "," CTR("b", REQ("1", "1Gi")) "]}", 2048, 0,
+         0}, /* b has no limit */
+        {"{\"containers\":[" CTR("a", REQ("1", "1Gi") "," LIM("2", "2Gi")) "," CTR("b", LIM("1", "1Gi")) "]}", 1024,
+         300000, 3},
+        {"{\"overhead\":{\"cpu\":\"1\",\"memory\":\"1Gi\"},\"containers\":[" CTR(
+             "a", REQ("1", "1Gi") "," LIM("2", "2Gi")) "]}",
+         2048, 300000, 3},
         {"{\"overhead\":{\"cpu\":\"1\"},\"containers\":[" CTR("a", REQ("1", "1Gi")) "]}", 2048, 0, 0},
         /* the Pod's own numbers count in place of the sums, and limit containers without */
-        {"{\"resources\":{" REQ("3", "3Gi") "," LIM("4", "4Gi") "},\"containers\":[" CTR("a", REQ("1", "1Gi")) "]}", 3072, 400000, 4},
+        {"{\"resources\":{" REQ("3", "3Gi") "," LIM("4", "4Gi") "},\"containers\":[" CTR("a", REQ("1", "1Gi")) "]}",
+         3072, 400000, 4},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         Pod *p = pod_of(rows[i].spec);
@@ -82,16 +95,22 @@ static void test_pod(void)
 
 static void test_container(void)
 {
-    static const struct { const char *spec; int64_t shares, quota, memory, oom; } rows[] = { /* a node of 8 GiB */
+    static const struct { const char *spec; int64_t shares, quota, memory, oom;
+    } rows[] = {
+        /* a node of 8 GiB */
         {"{\"containers\":[{\"name\":\"a\"}]}", 2, 0, 0, 1000},
         {"{\"containers\":[" CTR("a", REQ("1", "1Gi") "," LIM("1", "1Gi")) "]}", 1024, 100000, 1, -997},
         {"{\"containers\":[" CTR("a", LIM("2", "4Gi") "," REQ("500m", "2Gi")) "]}", 512, 200000, 4, 750},
-        {"{\"containers\":[" CTR("a", "\"limits\":{\"cpu\":\"2\"}") "]}", 2048, 200000, 0, 999}, /* a limit stands in for the request */
-        {"{\"containers\":[" CTR("a", REQ("0", "8Gi") ",\"limits\":{\"cpu\":\"1\"}") "]}", 2, 100000, 0, 3}, /* never at Guaranteed's */
+        {"{\"containers\":[" CTR("a", "\"limits\":{\"cpu\":\"2\"}") "]}", 2048, 200000, 0,
+         999}, /* a limit stands in for the request */
+        {"{\"containers\":[" CTR("a", REQ("0", "8Gi") ",\"limits\":{\"cpu\":\"1\"}") "]}", 2, 100000, 0,
+         3},                                                                 /* never at Guaranteed's */
         {"{\"containers\":[" CTR("a", REQ("1", "1")) "]}", 1024, 0, 0, 999}, /* never at BestEffort's */
         {"{\"priorityClassName\":\"system-node-critical\",\"containers\":[{\"name\":\"a\"}]}", 2, 0, 0, -997},
-        {"{\"resources\":{" LIM("2", "2Gi") "," REQ("1", "2Gi") "},\"containers\":[{\"name\":\"a\"},{\"name\":\"b\"}]}", 2048, 200000, 2, 875},
-        {"{\"resources\":{" LIM("2", "4Gi") "," REQ("1", "4Gi") "},\"containers\":[" CTR("a", REQ("1", "2Gi") "," LIM("1", "2Gi")) ",{\"name\":\"b\"}]}",
+        {"{\"resources\":{" LIM("2", "2Gi") "," REQ("1", "2Gi") "},\"containers\":[{\"name\":\"a\"},{\"name\":\"b\"}]}",
+         2048, 200000, 2, 875},
+        {"{\"resources\":{" LIM("2", "4Gi") "," REQ("1", "4Gi") "},\"containers\":[" CTR(
+             "a", REQ("1", "2Gi") "," LIM("1", "2Gi")) ",{\"name\":\"b\"}]}",
          1024, 100000, 2, 625},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -111,7 +130,8 @@ static void test_container(void)
 
 static void test_sidecar_oom(void)
 {
-    Pod *p = pod_of("{\"initContainers\":[" SIDE("s", REQ("1", "1Mi")) "],\"containers\":[" CTR("a", REQ("1", "4Gi")) "," CTR("b", REQ("1", "2Gi")) "]}");
+    Pod *p = pod_of("{\"initContainers\":[" SIDE("s", REQ("1", "1Mi")) "],\"containers\":[" CTR(
+        "a", REQ("1", "4Gi")) "," CTR("b", REQ("1", "2Gi")) "]}");
     ContainerConfig c = {0};
     resources_container(p, &p->spec.init_containers.v[0], 8 * GIB, &c);
     CHECK_INT(c.oom_score_adj, 750); /* as b: the smaller of the two that it serves */
@@ -120,7 +140,8 @@ static void test_sidecar_oom(void)
 
 static void test_hugepages(void)
 {
-    Pod *p = pod_of("{\"containers\":[" CTR("a", "\"limits\":{\"cpu\":\"1\",\"hugepages-1Gi\":\"2Gi\",\"hugepages-2Mi\":\"10Mi\",\"hugepages-3Mi\":\"3Mi\"}") "]}");
+    Pod *p = pod_of("{\"containers\":[" CTR("a", "\"limits\":{\"cpu\":\"1\",\"hugepages-1Gi\":\"2Gi\",\"hugepages-"
+                                                 "2Mi\":\"10Mi\",\"hugepages-3Mi\":\"3Mi\"}") "]}");
     ContainerConfig c = {0};
     resources_container(p, &p->spec.containers.v[0], 8 * GIB, &c);
     CHECK_INT(c.hugepages.n, 2);

@@ -1,9 +1,10 @@
-/* cdi.c - Container Device Interface (https://github.com/cncf-tags/container-device-interface, SPEC.md, up to 1.0): device
- * names to edits of the OCI spec. Specs are .json and .yaml files of a few directories, a later directory winning over an
- * earlier one; a device that two files of one directory define is no device at all, as in the reference implementation.
+/* cdi.c - Container Device Interface (https://github.com/cncf-tags/container-device-interface, SPEC.md, up to 1.0):
+ * device names to edits of the OCI spec. Specs are .json and .yaml files of a few directories, a later directory
+ * winning over an earlier one; a device that two files of one directory define is no device at all, as in the reference
+ * implementation.
  *
- * A spec file is the administrator's, but may be broken: a bad one is passed over, and what it was bad with is told when
- * a device cannot be resolved. */
+ * A spec file is the administrator's, but may be broken: a bad one is passed over, and what it was bad with is told
+ * when a device cannot be resolved. */
 #include <dirent.h>
 #include <limits.h>
 #include <sys/stat.h>
@@ -195,7 +196,11 @@ static Err *device_fill(const json_t *v, const char *host, json_t *d)
     bool given = !str_empty(type) && (major || str_eq(type, "p"));
     struct stat st;
     int err = lstat(host, &st) < 0 ? errno : 0;
-    const char *real = err ? NULL : S_ISBLK(st.st_mode) ? "b" : S_ISCHR(st.st_mode) ? "c" : S_ISFIFO(st.st_mode) ? "p" : NULL;
+    const char *real = err                    ? NULL
+                       : S_ISBLK(st.st_mode)  ? "b"
+                       : S_ISCHR(st.st_mode)  ? "c"
+                       : S_ISFIFO(st.st_mode) ? "p"
+                                              : NULL;
     if (!given && err)
         return err_new(ERR_NOT_FOUND, err, "failed to stat CDI host device \"%s\"", host);
     if (!given && !real)
@@ -290,7 +295,8 @@ static Err *edit_mount(Target *t, const json_t *v)
 
 static Err *edit_hook(Target *t, const json_t *v)
 {
-    static const char *const names[] = {"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"};
+    static const char *const names[] = {"prestart",       "createRuntime", "createContainer",
+                                        "startContainer", "poststart",     "poststop"};
     const char *name = str_or(json_str(v, "hookName"), ""), *path = json_str(v, "path");
     bool known = false;
     for (size_t i = 0; i < ARRAY_LEN(names); i++)

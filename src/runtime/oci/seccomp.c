@@ -85,16 +85,13 @@ static const char always[] =
 /* One argument compared: what is true, is allowed. */
 typedef struct { const char *names; unsigned index; uint64_t value; const char *op; } ArgRule;
 static const ArgRule arg_rules[] = {
-    /* Every address family but AF_ALG and AF_VSOCK. Three rules of one range each, since runc makes two conditions on one
-     * argument into two rules of which either lets a call through. */
-    {"socket", 0, AF_ALG, "SCMP_CMP_LT"},
-    {"socket", 0, AF_ALG + 1, "SCMP_CMP_EQ"},
-    {"socket", 0, AF_VSOCK, "SCMP_CMP_GT"},
-    {"personality", 0, 0x0, "SCMP_CMP_EQ"},
+    /* Every address family but AF_ALG and AF_VSOCK. Three rules of one range each, since runc makes two conditions on
+     * one argument into two rules of which either lets a call through. */
+    {"socket", 0, AF_ALG, "SCMP_CMP_LT"},       {"socket", 0, AF_ALG + 1, "SCMP_CMP_EQ"},
+    {"socket", 0, AF_VSOCK, "SCMP_CMP_GT"},     {"personality", 0, 0x0, "SCMP_CMP_EQ"},
     {"personality", 0, 0x8, "SCMP_CMP_EQ"},     /* ADDR_NO_RANDOMIZE is not; PER_LINUX32 is */
     {"personality", 0, 0x20000, "SCMP_CMP_EQ"}, /* UNAME26 */
-    {"personality", 0, 0x20008, "SCMP_CMP_EQ"},
-    {"personality", 0, 0xffffffff, "SCMP_CMP_EQ"}, /* asks only */
+    {"personality", 0, 0x20008, "SCMP_CMP_EQ"}, {"personality", 0, 0xffffffff, "SCMP_CMP_EQ"}, /* asks only */
 };
 _Static_assert(AF_VSOCK == AF_ALG + 2, "the three socket rules leave out exactly these two");
 
@@ -108,11 +105,13 @@ static const struct { const char *arch, *names; } arch_rules[] = {
     {"riscv64", "riscv_flush_icache riscv_hwprobe"},
 };
 
-static const struct { const char *cap, *names; } cap_rules[] = {
+static const struct { const char *cap, *names;
+} cap_rules[] = {
     {"CAP_DAC_READ_SEARCH", "open_by_handle_at"},
-    {"CAP_SYS_ADMIN", "bpf clone clone3 fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie mount mount_setattr "
-                      "move_mount open_tree perf_event_open quotactl quotactl_fd setdomainname sethostname setns syslog "
-                      "umount umount2 unshare"},
+    {"CAP_SYS_ADMIN",
+     "bpf clone clone3 fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie mount mount_setattr "
+     "move_mount open_tree perf_event_open quotactl quotactl_fd setdomainname sethostname setns syslog "
+     "umount umount2 unshare"},
     {"CAP_SYS_BOOT", "reboot"},
     {"CAP_SYS_CHROOT", "chroot"},
     {"CAP_SYS_MODULE", "delete_module init_module finit_module"},

@@ -13,8 +13,9 @@
 #define RULES_MAX 4096u
 #define NAMES_MAX 4096u
 
-static const char *const actions[] = {"SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_TRAP",
-                                      "SCMP_ACT_ERRNO", "SCMP_ACT_TRACE", "SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_NOTIFY"};
+static const char *const actions[] = {"SCMP_ACT_KILL",  "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD",
+                                      "SCMP_ACT_TRAP",  "SCMP_ACT_ERRNO",        "SCMP_ACT_TRACE",
+                                      "SCMP_ACT_ALLOW", "SCMP_ACT_LOG",          "SCMP_ACT_NOTIFY"};
 static const char *const operators[] = {"SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_EQ",
                                         "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_MASKED_EQ"};
 
@@ -175,10 +176,10 @@ static Err *copy_rule(const json_t *rule, size_t index, const StrVec *caps, json
 static void add_archmap(const json_t *map, json_t *o)
 {
     json_t *to = jarray_at(o, "architectures");
-    static const struct { const char *arch, *scmp; } names[] = {
-        {"amd64", "SCMP_ARCH_X86_64"}, {"arm64", "SCMP_ARCH_AARCH64"}, {"386", "SCMP_ARCH_X86"}, {"arm", "SCMP_ARCH_ARM"},
-        {"riscv64", "SCMP_ARCH_RISCV64"}, {"s390x", "SCMP_ARCH_S390X"}, {"ppc64le", "SCMP_ARCH_PPC64LE"},
-        {"loong64", "SCMP_ARCH_LOONGARCH64"}};
+    static const struct { const char *arch, *scmp;
+    } names[] = {{"amd64", "SCMP_ARCH_X86_64"},    {"arm64", "SCMP_ARCH_AARCH64"},      {"386", "SCMP_ARCH_X86"},
+                 {"arm", "SCMP_ARCH_ARM"},         {"riscv64", "SCMP_ARCH_RISCV64"},    {"s390x", "SCMP_ARCH_S390X"},
+                 {"ppc64le", "SCMP_ARCH_PPC64LE"}, {"loong64", "SCMP_ARCH_LOONGARCH64"}};
     const char *ours = "";
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         if (str_eq(names[i].arch, seccomp_arch()))
@@ -259,7 +260,8 @@ static Err *load_localhost(SpecBuild *b, const char *name, const StrVec *caps, j
     return e ? err_wrap(e, "cannot load seccomp profile \"%s/%s\"", b->in->seccomp_root, name) : NULL;
 }
 
-/* The container's profile over the Pod's; unset is Unconfined (kubelet without --seccomp-default); privileged has none. */
+/* The container's profile over the Pod's; unset is Unconfined (kubelet without --seccomp-default); privileged has none.
+ */
 Err *spec_seccomp(SpecBuild *b)
 {
     const SeccompProfile *p = b->sec->seccomp_profile ? b->sec->seccomp_profile : b->pod_sec->seccomp_profile;

@@ -9,7 +9,8 @@
 #include <linux/capability.h>
 
 #define ARGS_MAX (2u << 20)  /* bytes of args + env: the kernel's own limit is 6 MiB for both */
-#define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" /* containerd WithDefaultPathEnv */
+#define DEFAULT_PATH                                                                                                   \
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" /* containerd WithDefaultPathEnv */
 
 /* --- the host --------------------------------------------------------------------------------------------------- */
 
@@ -104,7 +105,8 @@ static Err *merge_env(json_t *env, const StrVec *from, bool from_image, size_t *
         if (!eq || eq == from->v[i]) {
             if (from_image)
                 continue; /* a broken line of an image must not keep it from running */
-            return err_reason(err_new(ERR_INVALID, 0, "environment entry \"%.64s\" has no name", from->v[i]), REASON_CREATE);
+            return err_reason(err_new(ERR_INVALID, 0, "environment entry \"%.64s\" has no name", from->v[i]),
+                              REASON_CREATE);
         }
         SCOPED(mem_free) char *what = mem_fmt("environment variable %.*s", (int)(eq - from->v[i]), from->v[i]);
         Err *e = jcheck(what, from->v[i]);

@@ -29,15 +29,15 @@ typedef struct {
     const char *container_id, *sandbox_id, *pod_uid;
     const char *rootfs;             /* absolute, mounted */
     const char *cgroups_path;       /* "/reprise/pod<uid>/<container id>" */
-    const char *hostname;           /* of the sandbox, for $HOSTNAME; NULL or "" = the host's. The UTS namespace is joined */
+    const char *hostname; /* of the sandbox, for $HOSTNAME; NULL or "" = the host's. The UTS namespace is joined */
     const char *ns_net, *ns_ipc, *ns_uts, *ns_pid; /* paths to join; NULL = the host's */
     bool pid_private;               /* a new pid namespace of its own */
     bool cgroup_v2;                 /* pure v2 host: private cgroup namespace */
     bool can_raise_oom_score, can_raise_rlimits; /* CAP_SYS_RESOURCE is ours (ecosystem.md 2.3) */
     const char *seccomp_root;       /* directory of Localhost profiles: <root>/seccomp */
     const char *cdi_dirs;           /* "/etc/cdi:/var/run/cdi"; NULL = these */
-    const char *volumes_dir;        /* the attempt's own directory for image VOLUMEs when the root is read-only (spec_mounts.c);
-                                     * NULL = none are made */
+    const char *volumes_dir;        /* the attempt's own directory for image VOLUMEs when the root is read-only
+                                     * (spec_mounts.c);        NULL = none are made */
     const OciHost *host;            /* NULL = probed anew; cgroup_v2 and can_raise_* above win over it */
     const LIST_OF(Sysctl) *sysctls_unused; /* sandbox sysctls are set by the shim in its namespaces */
     const ContainerConfig *config;
@@ -55,8 +55,9 @@ MUST_USE Err *oci_seccomp_default(const StrVec *caps, json_t **ret);
 MUST_USE Err *oci_seccomp_parse(const char *text, size_t n, const StrVec *caps, json_t **ret);
 
 /* user of an image config ("", "1000", "app", "app:grp", "1000:1000") against the image's passwd and group files.
- * *groups: the groups /etc/group lists the user in, without the primary one; caller frees groups->v (groups may be NULL).
- * A name that is in neither file is ERR_NOT_FOUND; a number that is in neither is taken as it is, with group 0. */
+ * *groups: the groups /etc/group lists the user in, without the primary one; caller frees groups->v (groups may be
+ * NULL). A name that is in neither file is ERR_NOT_FOUND; a number that is in neither is taken as it is, with group 0.
+ */
 MUST_USE Err *oci_user_lookup(const char *rootfs, const char *user, int64_t *uid, int64_t *gid, IntList *groups);
 /* Splits an image's user as CRI's ImageStatus does: a numeric one gives *ret_uid, a name *ret_name (caller frees), ""
  * and NULL give uid 0 as the kubelet reads it. The group is not looked at. */

@@ -80,7 +80,8 @@ static Err *caps_of_list(const StrList *l, const char *verb, uint64_t *ret)
             continue;
         int n = cap_number(l->v[i]);
         if (n < 0)
-            return err_reason(err_new(ERR_INVALID, 0, "unknown capability \"%.64s\" to %s", l->v[i], verb), REASON_CREATE);
+            return err_reason(err_new(ERR_INVALID, 0, "unknown capability \"%.64s\" to %s", l->v[i], verb),
+                              REASON_CREATE);
         *ret |= BIT(n);
     }
     return NULL;
@@ -106,8 +107,11 @@ Err *spec_caps(SpecBuild *b)
         uint64_t missing = add & ~drop & ~have;
         for (int i = 0; missing && cap_name(i); i++) {
             if (missing & BIT(i))
-                return err_reason(err_new(ERR_UNSUPPORTED, 0, "capability %s to add: reprise itself does not have it on this "
-                                                              "machine (see reprise doctor)", cap_name(i)), REASON_CREATE);
+                return err_reason(err_new(ERR_UNSUPPORTED, 0,
+                                          "capability %s to add: reprise itself does not have it on this "
+                                          "machine (see reprise doctor)",
+                                          cap_name(i)),
+                                  REASON_CREATE);
         }
         set = (set | add) & ~drop;
     }

@@ -1,4 +1,5 @@
-/* spec_devices.c - device nodes and the device cgroup: deny all, allow the standard ones and those that were asked for. */
+/* spec_devices.c - device nodes and the device cgroup: deny all, allow the standard ones and those that were asked for.
+ */
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -17,8 +18,9 @@ static const struct { int major, minor; } default_devices[] = {
     {1, 3}, {1, 8}, {1, 7}, {5, 0}, {1, 5}, {1, 9}, {5, 1}, {136, -1}, {5, 2},
 };
 /* Made by crun and runc themselves, or of an instance of devpts of the container's own. */
-static const char *const runtime_nodes[] = {"/dev/null", "/dev/zero",    "/dev/full",    "/dev/random", "/dev/urandom",
-                                            "/dev/tty",  "/dev/console", "/dev/ptmx", "/dev/stdin", "/dev/stdout", "/dev/stderr"};
+static const char *const runtime_nodes[] = {"/dev/null",    "/dev/zero",   "/dev/full",    "/dev/random",
+                                            "/dev/urandom", "/dev/tty",    "/dev/console", "/dev/ptmx",
+                                            "/dev/stdin",   "/dev/stdout", "/dev/stderr"};
 
 void device_allow(json_t *rules, const char *type, int64_t major, int64_t minor, const char *access)
 {
@@ -67,10 +69,13 @@ static void add_node(SpecBuild *b, const char *path, const struct stat *st, cons
                      (int64_t)minor(st->st_rdev), access);
 }
 
-static Err *add_dir(SpecBuild *b, const char *host, const char *inside, const char *access, unsigned depth, size_t *count);
+static Err *add_dir(SpecBuild *b, const char *host, const char *inside, const char *access, unsigned depth,
+                    size_t *count);
 
-/* One entry of a /dev-like directory; what is no device (sockets, links, files, FIFOs) is passed over, as containerd does. */
-static Err *add_entry(SpecBuild *b, const char *host, const char *inside, const char *access, unsigned depth, size_t *count)
+/* One entry of a /dev-like directory; what is no device (sockets, links, files, FIFOs) is passed over, as containerd
+ * does. */
+static Err *add_entry(SpecBuild *b, const char *host, const char *inside, const char *access, unsigned depth,
+                      size_t *count)
 {
     struct stat st;
     if (lstat(host, &st) < 0)
@@ -92,7 +97,8 @@ static Err *add_entry(SpecBuild *b, const char *host, const char *inside, const 
 static bool skipped_dir_entry(const char *name)
 {
     /* containerd pkg/oci/utils_unix.go: file systems of their own, and what lxc and udev leave there. */
-    static const char *const skip[] = {".", "..", "pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", ".udev", "console"};
+    static const char *const skip[] = {".",      "..",   "pts",         "shm",   "fd",
+                                       "mqueue", ".lxc", ".lxd-mounts", ".udev", "console"};
     for (size_t i = 0; i < ARRAY_LEN(skip); i++) {
         if (str_eq(name, skip[i]))
             return true;
@@ -100,7 +106,8 @@ static bool skipped_dir_entry(const char *name)
     return false;
 }
 
-static Err *add_dir(SpecBuild *b, const char *host, const char *inside, const char *access, unsigned depth, size_t *count)
+static Err *add_dir(SpecBuild *b, const char *host, const char *inside, const char *access, unsigned depth,
+                    size_t *count)
 {
     struct dirent **list = NULL;
     int n = scandir(host, &list, NULL, alphasort); /* sorted: the same host gives the same config */
@@ -109,7 +116,9 @@ static Err *add_dir(SpecBuild *b, const char *host, const char *inside, const ch
     Err *e = NULL;
     for (int i = 0; i < n; i++) {
         if (!e && !skipped_dir_entry(list[i]->d_name)) {
-            SCOPED(mem_free) char *h = mem_fmt("%s/%s", host, list[i]->d_name), *c = mem_fmt("%s/%s", inside, list[i]->d_name);
+            SCOPED(mem_free)
+            char *h = mem_fmt("%s/%s", host, list[i]->d_name),
+                 *c = mem_fmt("%s/%s", inside, list[i]->d_name);
             e = add_entry(b, h, c, access, depth, count);
         }
         free(list[i]);
@@ -125,7 +134,8 @@ static Err *add_configured(SpecBuild *b, const DeviceConfig *d)
         return err_new(ERR_INVALID, 0, "device path \"%s\" is not absolute", str_or(d->host_path, ""));
     SCOPED(mem_free) char *inside = path_clean(str_empty(d->container_path) ? d->host_path : d->container_path);
     if (!access_valid(access))
-        return err_new(ERR_INVALID, 0, "device %s: permissions \"%s\" are not made of r, w and m", d->host_path, access);
+        return err_new(ERR_INVALID, 0, "device %s: permissions \"%s\" are not made of r, w and m", d->host_path,
+                       access);
     char real[PATH_MAX]; /* /dev/disk/by-id/x and the like are links to the node */
     struct stat st;
     if (!realpath(d->host_path, real) || stat(real, &st) < 0)

@@ -35,8 +35,8 @@ static void add_namespaces(SpecBuild *b)
         add_namespace(l, "uts", in->ns_uts);
     if (in->ns_net)
         add_namespace(l, "network", in->ns_net);
-    /* v2 only, and not for privileged ones, as containerd: it hides the host's tree, and mounting cgroup2 from the host's
-     * namespace stalls 8 to 16 ms (ecosystem.md 5). */
+    /* v2 only, and not for privileged ones, as containerd: it hides the host's tree, and mounting cgroup2 from the
+     * host's namespace stalls 8 to 16 ms (ecosystem.md 5). */
     if (in->cgroup_v2 && !b->privileged)
         add_namespace(l, "cgroup", NULL);
 }
@@ -66,8 +66,10 @@ static Err *add_resources(SpecBuild *b)
         jset(jobject_at(r, "pids"), "limit", json_integer(c->pids_limit));
     for (size_t i = 0; i < c->hugepages.n; i++) {
         if (!b->host->hugetlb)
-            return err_reason(err_new(ERR_UNSUPPORTED, 0, "huge pages limits are specified but hugetlb cgroup controller is "
-                                                          "missing (see reprise doctor)"), REASON_CREATE);
+            return err_reason(err_new(ERR_UNSUPPORTED, 0,
+                                      "huge pages limits are specified but hugetlb cgroup controller is "
+                                      "missing (see reprise doctor)"),
+                              REASON_CREATE);
         json_t *h = json_object();
         jset(h, "pageSize", jstr(c->hugepages.v[i].page_size));
         jset(h, "limit", json_integer(c->hugepages.v[i].limit_bytes));
@@ -110,7 +112,8 @@ static bool apparmor_loaded(const char *name)
 /* The default profile is whichever container engine's is loaded: we ship none. */
 static const char *apparmor_default(void)
 {
-    static const char *const known[] = {"reprise-default", "cri-containerd.apparmor.d", "docker-default", "crio-default"};
+    static const char *const known[] = {"reprise-default", "cri-containerd.apparmor.d", "docker-default",
+                                        "crio-default"};
     for (size_t i = 0; i < ARRAY_LEN(known); i++) {
         if (apparmor_loaded(known[i]))
             return known[i];
@@ -125,7 +128,8 @@ static Err *apparmor(SpecBuild *b)
     bool localhost = str_eq(type, "Localhost");
     if (!b->host->apparmor)
         return !localhost ? NULL
-                          : err_reason(err_new(ERR_UNSUPPORTED, 0, "Cannot enforce AppArmor: AppArmor is not enabled on the host"),
+                          : err_reason(err_new(ERR_UNSUPPORTED, 0,
+                                               "Cannot enforce AppArmor: AppArmor is not enabled on the host"),
                                        REASON_CREATE);
     if (str_eq(type, "Unconfined") || (b->privileged && !localhost))
         return NULL;
@@ -135,8 +139,10 @@ static Err *apparmor(SpecBuild *b)
     if (localhost && !apparmor_loaded(name))
         return err_reason(err_new(ERR_NOT_FOUND, 0, "apparmor profile not found %s", name), REASON_CREATE);
     if (!name && str_eq(type, "RuntimeDefault"))
-        return err_reason(err_new(ERR_UNSUPPORTED, 0, "no default AppArmor profile is loaded: load one named reprise-default "
-                                                      "with apparmor_parser"), REASON_CREATE);
+        return err_reason(err_new(ERR_UNSUPPORTED, 0,
+                                  "no default AppArmor profile is loaded: load one named reprise-default "
+                                  "with apparmor_parser"),
+                          REASON_CREATE);
     if (name)
         jset(b->process, "apparmorProfile", jstr(name));
     return NULL;

@@ -2,8 +2,8 @@
  *
  * Image VOLUMEs. containerd gives each VOLUME of the image a directory on the host with a copy of the image's content.
  * Here every attempt has a fresh writable overlay, so the path is writable as it is and goes with the attempt: nothing
- * needs to be mounted. Only with readOnlyRootFilesystem does the difference show (containerd's volume stays writable), so
- * then, and only then, the path gets an overlay of its own over the image's content, in OciSpecInput.volumes_dir. */
+ * needs to be mounted. Only with readOnlyRootFilesystem does the difference show (containerd's volume stays writable),
+ * so then, and only then, the path gets an overlay of its own over the image's content, in OciSpecInput.volumes_dir. */
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -117,10 +117,12 @@ static Err *add_pod_mount(SpecBuild *b, const MountConfig *m, const char *dst, j
     if (!e)
         e = jcheck("a mount source", str_or(m->host_path, ""));
     if (!e && str_eq(dst, "/"))
-        e = err_reason(err_new(ERR_INVALID, 0, "a volume cannot be mounted over the root of a container"), REASON_CREATE);
-    if (!e && (!m->host_path || m->host_path[0] != '/'))
-        e = err_reason(err_new(ERR_INVALID, 0, "source \"%s\" of mount %s is not an absolute path", str_or(m->host_path, ""), dst),
+        e = err_reason(err_new(ERR_INVALID, 0, "a volume cannot be mounted over the root of a container"),
                        REASON_CREATE);
+    if (!e && (!m->host_path || m->host_path[0] != '/'))
+        e = err_reason(
+            err_new(ERR_INVALID, 0, "source \"%s\" of mount %s is not an absolute path", str_or(m->host_path, ""), dst),
+            REASON_CREATE);
     if (!e && m->recursive_read_only && !m->read_only)
         e = err_reason(err_new(ERR_INVALID, 0, "recursive read-only mount conflicts with RW mount (hostPath=\"%s\")",
                                m->host_path), REASON_CREATE);
@@ -155,8 +157,9 @@ static Err *add_image_volume(SpecBuild *b, size_t index, const char *dst, json_t
     lower[n] = '\0';
     SCOPED(mem_free) char *dir = mem_fmt("%s/%zu", b->in->volumes_dir, index);
     if (!overlay_safe(lower) || !overlay_safe(dir))
-        return err_reason(err_new(ERR_UNSUPPORTED, 0, "image volume %s: a path has a character that overlay cannot take", dst),
-                          REASON_CREATE);
+        return err_reason(
+            err_new(ERR_UNSUPPORTED, 0, "image volume %s: a path has a character that overlay cannot take", dst),
+            REASON_CREATE);
     SCOPED(mem_free) char *upper = mem_fmt("%s/upper", dir), *work = mem_fmt("%s/work", dir);
     Err *e = fs_mkdirs(upper, 0755);
     if (!e)

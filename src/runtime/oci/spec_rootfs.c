@@ -1,6 +1,6 @@
 /* spec_rootfs.c - reading an image's own files. The image is hostile: a symlink to the host's /etc/shadow, a FIFO, a
- * sparse file of a terabyte. openat2 keeps every step of the walk inside the root; type and size are checked on the open
- * descriptor. */
+ * sparse file of a terabyte. openat2 keeps every step of the walk inside the root; type and size are checked on the
+ * open descriptor. */
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>

@@ -1,9 +1,9 @@
 /* user.c - who the container runs as: image's user, runAsUser/Group, supplemental groups, runAsNonRoot.
  *
- * Sources: kubelet pkg/kubelet/kuberuntime/security_context_others.go (texts), containerd pkg/oci/spec_opts.go (WithUser,
- * WithAdditionalGIDs) and internal/cri/server/container_create_linux.go. One difference, on purpose: an image user
- * "1000:1000" keeps its group when the Pod sets neither runAsUser nor runAsGroup; on the way kubelet -> containerd the
- * group is lost and the container gets group 0, which is more power than the image asked for. */
+ * Sources: kubelet pkg/kubelet/kuberuntime/security_context_others.go (texts), containerd pkg/oci/spec_opts.go
+ * (WithUser, WithAdditionalGIDs) and internal/cri/server/container_create_linux.go. One difference, on purpose: an
+ * image user "1000:1000" keeps its group when the Pod sets neither runAsUser nor runAsGroup; on the way kubelet ->
+ * containerd the group is lost and the container gets group 0, which is more power than the image asked for. */
 #include <limits.h>
 
 #include "api/codec.h"
@@ -52,7 +52,8 @@ static bool is_number(const char *s)
 }
 
 /* By name (uid_wanted < 0) or by number; false = not there. A number that does not fit is not there either. */
-static bool find_user(const char *text, const char *name, int64_t uid_wanted, int64_t *uid, int64_t *gid, char **ret_name)
+static bool find_user(const char *text, const char *name, int64_t uid_wanted, int64_t *uid, int64_t *gid,
+                      char **ret_name)
 {
     SCOPED(mem_free) char *copy = mem_dup_str(text);
     char *at = copy;
@@ -100,7 +101,8 @@ static void find_memberships(const char *text, const char *name, IntList *out)
     Line l;
     while (next_line(&at, &l)) {
         int64_t gid;
-        if (l.n < 4 || out->n >= GROUPS_MAX || str_eq(l.f[0], name) || !parse_id(l.f[2], &gid) || !member_of(l.f[3], name))
+        if (l.n < 4 || out->n >= GROUPS_MAX || str_eq(l.f[0], name) || !parse_id(l.f[2], &gid) ||
+            !member_of(l.f[3], name))
             continue;
         *LIST_ADD(out) = gid;
     }
@@ -148,15 +150,17 @@ Err *oci_user_lookup(const char *rootfs, const char *user, int64_t *uid, int64_t
             g = 0;
         }
     } else if (!find_user(passwd.p, name, -1, &u, &g, &login)) {
-        return err_reason(err_new(ERR_NOT_FOUND, 0, "unable to find user %.128s: no matching entries in passwd file", name),
-                          REASON_CREATE);
+        return err_reason(
+            err_new(ERR_NOT_FOUND, 0, "unable to find user %.128s: no matching entries in passwd file", name),
+            REASON_CREATE);
     }
     if (group && *group) {
         if (is_number(group) ? !parse_id(group, &g_explicit) : false)
             return lookup_error(user, "gid out of range");
         if (!is_number(group) && !find_group(groupfile.p, group, &g_explicit))
-            return err_reason(err_new(ERR_NOT_FOUND, 0, "unable to find group %.128s: no matching entries in group file",
-                                      group), REASON_CREATE);
+            return err_reason(
+                err_new(ERR_NOT_FOUND, 0, "unable to find group %.128s: no matching entries in group file", group),
+                REASON_CREATE);
         g = g_explicit;
     }
     if (groups) {
@@ -204,8 +208,10 @@ Err *oci_verify_non_root(const SecurityContext *sec, const PodSecurityContext *p
     if (user.set && user.v == 0)
         e = err_new(ERR_INVALID, 0, "container's runAsUser breaks non-root policy%s", where);
     else if (!user.set && image_uid < 0 && !str_empty(image_user))
-        e = err_new(ERR_INVALID, 0, "container has runAsNonRoot and image has non-numeric user (%.128s), cannot verify user is "
-                                    "non-root%s", image_user, where);
+        e = err_new(ERR_INVALID, 0,
+                    "container has runAsNonRoot and image has non-numeric user (%.128s), cannot verify user is "
+                    "non-root%s",
+                    image_user, where);
     else if (!user.set && image_uid <= 0)
         e = err_new(ERR_INVALID, 0, "container has runAsNonRoot and image will run as root%s", where);
     return err_reason(e, REASON_CONFIG);
