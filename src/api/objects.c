@@ -90,6 +90,11 @@ static void drop_disabled(PodSpec *s, const FeatureGates *gates, Report *r)
 
 /* --- one document ----------------------------------------------------------------------------------------------- */
 
+static bool is_at_or_below(const char *path, const char *above)
+{
+    return str_starts(path, above) && strchr(".[", path[strlen(above)]);
+}
+
 /* An error in what a field of the wrong type should have said ("Required value") follows from that type error, and says
  * nothing new. <n>: errors of decoding, which come first. */
 static void drop_consequences(Report *r, size_t n)
@@ -100,7 +105,7 @@ static void drop_consequences(Report *r, size_t n)
         bool follows = false;
         for (size_t k = 0; k < n && !follows; k++) {
             const Cause *d = &r->errors.v[k];
-            follows = d->kind == CAUSE_TYPE && str_starts(c->path, d->path);
+            follows = d->kind == CAUSE_TYPE && is_at_or_below(c->path, d->path);
         }
         if (follows) {
             free(c->path);
