@@ -122,7 +122,7 @@ static int overlay_kind(const Doctor *d)
     if (!mkdtemp(dir))
         return OVERLAY_NO_DIR;
     int kind = in_child(try_overlay, dir);
-    SCOPED(err_free) Err *e = fs_remove_tree(dir);
+    err_free(fs_remove_tree(dir));
     return kind < 0 ? OVERLAY_NONE : kind;
 }
 
@@ -440,7 +440,7 @@ static void check_cni_setup(Doctor *d, const char *conf_dir, const char *bin_dir
         cni_close(cni);
     uv_run(&loop, UV_RUN_DEFAULT);
     (void)uv_loop_close(&loop);
-    SCOPED(err_free) Err *removed = *cache ? fs_remove_tree(cache) : NULL;
+    err_free(*cache ? fs_remove_tree(cache) : NULL);
 }
 
 static void check_network(Doctor *d, const char *conf_dir, const char *bin_dirs)
