@@ -150,7 +150,7 @@ static void oci_pod_facts(Runtime *base, const char *uid, PodFacts *out)
     if (!p)
         return;
     p->mine = true; /* who asks cares: its shim is to be revived */
-    facts_from_json(pod_facts_json(p), p->making_sandbox, out);
+    oci_facts_from_json(pod_facts_json(p), p->making_sandbox, out);
 }
 
 static void oci_pod_uids(Runtime *base, StrList *out)

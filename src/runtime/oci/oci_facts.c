@@ -77,7 +77,7 @@ static void container_fact(const char *id, const json_t *o, PodFacts *out)
     c->stop_since_ns = c->term_at_ns = c->kill_at_ns = NS_NONE; /* the agent's own */
 }
 
-void facts_from_json(const json_t *facts, const char *hidden_sandbox, PodFacts *out)
+void oci_facts_from_json(const json_t *facts, const char *hidden_sandbox, PodFacts *out)
 {
     const char *id;
     json_t *o;

@@ -75,7 +75,7 @@ void oci_later(OciRuntime *rt, void (*fn)(void *arg, bool cancelled), void *arg)
 void oci_changed(OciRuntime *rt, const char *uid);
 
 /* --- oci_facts.c */
-void facts_from_json(const json_t *facts, const char *hidden_sandbox, PodFacts *out);
+void oci_facts_from_json(const json_t *facts, const char *hidden_sandbox, PodFacts *out);
 
 /* --- oci_config.c: a copy that lives as long as a request */
 typedef struct {
