@@ -16,7 +16,8 @@ static Err *open_store(const CliArgs *a, const char *dir, ImageStore **ret)
 {
     if (dir)
         return image_store_open(dir, ret);
-    /* The option's default gives way to the environment, an option that was given does not differ from it by accident. */
+    /* The option's default gives way to the environment, an option that was given does not differ from
+     * it by accident. */
     const char *root = cli_opt(a, "root"), *env = getenv("REPRISE_ROOT");
     if (!str_empty(env) && str_eq(root, "/var/lib/reprise"))
         root = env;
@@ -35,9 +36,9 @@ static int print_json(const json_t *j, const char *format)
 /* --- import ------------------------------------------------------------------------------------------------------ */
 
 typedef struct {
-    bool on;          /* stderr is a terminal */
+    bool on; /* stderr is a terminal */
     bool shown;
-    int64_t next_ns;  /* of CLOCK_MONOTONIC: not more than ten lines a second */
+    int64_t next_ns; /* of CLOCK_MONOTONIC: not more than ten lines a second */
 } Progress;
 
 static void show_progress(void *arg, const char *what, int64_t done, int64_t total)
@@ -182,7 +183,8 @@ static char *age_text(int64_t created_ns, int64_t now_ns)
     static const struct {
         int64_t s;
         const char *word;
-    } units[] = {{31536000, "year"}, {2592000, "month"}, {604800, "week"}, {86400, "day"}, {3600, "hour"}, {60, "minute"}, {1, "second"}};
+    } units[] = {{31536000, "year"}, {2592000, "month"}, {604800, "week"}, {86400, "day"},
+                 {3600, "hour"},     {60, "minute"},     {1, "second"}};
     if (created_ns == NS_NONE)
         return mem_dup_str("N/A");
     int64_t age_s = (now_ns - created_ns) / NS_PER_S;
@@ -217,7 +219,8 @@ static void add_row(CliTable *t, const Image *img, const char *ref, bool wide, i
     SCOPED(mem_free) char *id = mem_dup_strn(img->id + 7, wide ? 64 : 12);
     SCOPED(mem_free) char *created = age_text(img->created_ns, now_ns);
     SCOPED(mem_free) char *size = size_text(img->size_bytes);
-    const char *const cells[] = {repository, tag, id, created, size, str_or(img->architecture, "?"), str_or(img->digest, "<none>")};
+    const char *const cells[] = {
+        repository, tag, id, created, size, str_or(img->architecture, "?"), str_or(img->digest, "<none>")};
     cli_table_row(t, cells);
 }
 

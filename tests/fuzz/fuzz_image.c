@@ -1,4 +1,5 @@
-/* Images: references, indexes, manifests, docker manifests and configs. The first byte picks the parser, the rest is its input. */
+/* Images: references, indexes, manifests, docker manifests and configs. The first byte picks the parser, the rest is
+ * its input. */
 #include "runtime/oci/image_priv.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

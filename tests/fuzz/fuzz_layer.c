@@ -1,5 +1,5 @@
-/* Layers: any bytes as a tar, packed or not, are unpacked into a directory of a memory file system. Whatever they say, what
- * lies beside that directory stays as it was. The first byte: even = as a layer, odd = as an image archive. */
+/* Layers: any bytes as a tar, packed or not, are unpacked into a directory of a memory file system. Whatever they say,
+ * what lies beside that directory stays as it was. The first byte: even = as a layer, odd = as an image archive. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -48,7 +48,7 @@ PRINTF_LIKE(1, 2) static const char *path(const char *fmt, ...)
 }
 
 typedef struct {
-    char type; /* f d l h c b p, or . = end */
+    char type;              /* f d l h c b p, or . = end */
     const char *name, *arg; /* content, symlink or hard link target */
     int mode;
 } Ent;
@@ -72,7 +72,8 @@ static void make_tar(const char *file, const Ent *v, char filter)
         static const struct {
             char type;
             mode_t mode;
-        } types[] = {{'f', AE_IFREG}, {'d', AE_IFDIR}, {'l', AE_IFLNK}, {'h', AE_IFREG}, {'c', AE_IFCHR}, {'b', AE_IFBLK}, {'p', AE_IFIFO}};
+        } types[] = {{'f', AE_IFREG}, {'d', AE_IFDIR}, {'l', AE_IFLNK}, {'h', AE_IFREG},
+                     {'c', AE_IFCHR}, {'b', AE_IFBLK}, {'p', AE_IFIFO}};
         for (size_t i = 0; i < ARRAY_LEN(types); i++)
             if (types[i].type == v->type)
                 archive_entry_set_filetype(e, types[i].mode);
@@ -135,19 +136,31 @@ static void make_layout(const char *dir, const char *ref, const Ent *const *laye
         SCOPED(mem_free) char *blob = file_digest(P("blob.tar"));
         CHECK(rename(P("blob.tar"), P("%s/blobs/sha256/%s", dir, blob + 7)) == 0);
         str_fmt(&diffs, "%s\"%s\"", i ? "," : "", diff);
-        str_fmt(&descs, "%s{\"mediaType\":\"application/vnd.oci.image.layer.v1.tar%s\",\"digest\":\"%s\",\"size\":1}", i ? "," : "",
-                filter == 'z' ? "+gzip" : filter == 's' ? "+zstd" : "", blob);
+        str_fmt(&descs, "%s{\"mediaType\":\"application/vnd.oci.image.layer.v1.tar%s\",\"digest\":\"%s\",\"size\":1}",
+                i ? "," : "",
+                filter == 'z'   ? "+gzip"
+                : filter == 's' ? "+zstd"
+                                : "",
+                blob);
     }
-    str_fmt(&config, "{\"architecture\":\"%s\",\"os\":\"linux\",\"created\":\"2024-01-02T03:04:05Z\",\"config\":{\"Entrypoint\":[\"/a\",\"b\"],"
-            "\"Cmd\":[\"c\"],\"Env\":[\"PATH=/bin\"],\"User\":\"1:2\",\"WorkingDir\":\"/w\",\"StopSignal\":\"SIGINT\",\"Volumes\":{\"/v\":{}}},"
-            "\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[%s]}}", arch, str_or(diffs.p, ""));
+    str_fmt(&config,
+            "{\"architecture\":\"%s\",\"os\":\"linux\",\"created\":\"2024-01-02T03:04:05Z\",\"config\":{\"Entrypoint\":"
+            "[\"/a\",\"b\"],"
+            "\"Cmd\":[\"c\"],\"Env\":[\"PATH=/bin\"],\"User\":\"1:2\",\"WorkingDir\":\"/"
+            "w\",\"StopSignal\":\"SIGINT\",\"Volumes\":{\"/v\":{}}},"
+            "\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[%s]}}",
+            arch, str_or(diffs.p, ""));
     SCOPED(mem_free) char *cd = digest_of(config.p, config.n);
     write_file(P("%s/blobs/sha256/%s", dir, cd + 7), config.p);
-    str_fmt(&manifest, "{\"schemaVersion\":2,\"config\":{\"digest\":\"%s\",\"size\":1},\"layers\":[%s]}", cd, str_or(descs.p, ""));
+    str_fmt(&manifest, "{\"schemaVersion\":2,\"config\":{\"digest\":\"%s\",\"size\":1},\"layers\":[%s]}", cd,
+            str_or(descs.p, ""));
     SCOPED(mem_free) char *md = digest_of(manifest.p, manifest.n);
     write_file(P("%s/blobs/sha256/%s", dir, md + 7), manifest.p);
-    str_fmt(&index, "{\"schemaVersion\":2,\"manifests\":[{\"digest\":\"%s\",\"size\":1,\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\","
-            "\"annotations\":{\"org.opencontainers.image.ref.name\":\"%s\"}}]}", md, ref);
+    str_fmt(&index,
+            "{\"schemaVersion\":2,\"manifests\":[{\"digest\":\"%s\",\"size\":1,\"mediaType\":\"application/"
+            "vnd.oci.image.manifest.v1+json\","
+            "\"annotations\":{\"org.opencontainers.image.ref.name\":\"%s\"}}]}",
+            md, ref);
     write_file(P("%s/index.json", dir), index.p);
     write_file(P("%s/oci-layout", dir), "{\"imageLayoutVersion\":\"1.0.0\"}");
 }
@@ -247,8 +260,9 @@ static void test_refs(void)
     };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         SCOPED(mem_free) char *got = NULL;
-        SCOPED(mem_free) char *want = mem_fmt("Failed to apply default image tag \"%s\": couldn't parse image name \"%s\": %s", bad[i].in,
-                                              bad[i].in, bad[i].why);
+        SCOPED(mem_free)
+        char *want = mem_fmt("Failed to apply default image tag \"%s\": couldn't parse image name \"%s\": %s",
+                             bad[i].in, bad[i].in, bad[i].why);
         SCOPED(err_free) Err *e = image_ref_normalize(bad[i].in, &got);
         SCOPED(mem_free) char *text = err_text(e);
         CHECK_STR(text, want);
@@ -270,9 +284,9 @@ static void test_paths(void)
 {
     static const struct {
         const char *in, *out; /* NULL = refused */
-    } rows[] = {{"a", "a"},       {"./a/b", "a/b"}, {"/a", "a"},        {"//a//b/", "a/b"}, {"./", ""},    {"/", ""},   {".", ""},
-                {"a/./b", "a/b"}, {"..", NULL},     {"../a", NULL},     {"a/..", NULL},     {"a/../b", NULL}, {"/..", NULL},
-                {"..a", "..a"},   {"a..", "a.."},   {"a/...", "a/..."}, {"./../x", NULL}};
+    } rows[] = {{"a", "a"},    {"./a/b", "a/b"}, {"/a", "a"},    {"//a//b/", "a/b"}, {"./", ""},      {"/", ""},
+                {".", ""},     {"a/./b", "a/b"}, {"..", NULL},   {"../a", NULL},     {"a/..", NULL},  {"a/../b", NULL},
+                {"/..", NULL}, {"..a", "..a"},   {"a..", "a.."}, {"a/...", "a/..."}, {"./../x", NULL}};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         SCOPED(mem_free) char *got = NULL;
         Err *e = layer_path(rows[i].in, &got);
@@ -288,9 +302,15 @@ static void test_whiteout_names(void)
         const char *in;
         LayerNameKind kind;
         const char *target;
-    } rows[] = {{"a/b", NAME_PLAIN, NULL},         {"a/.wh.b", NAME_WHITEOUT, "a/b"}, {".wh.b", NAME_WHITEOUT, "b"},
-                {"a/.wh..wh..opq", NAME_OPAQUE, "a"}, {".wh..wh..opq", NAME_OPAQUE, ""}, {".wh..wh.plnk/1.2", NAME_IGNORED, NULL},
-                {"x/.wh..wh.aufs", NAME_IGNORED, NULL}, {"a/.wh...b", NAME_WHITEOUT, "a/..b"}, {"a.wh.b", NAME_PLAIN, NULL}};
+    } rows[] = {{"a/b", NAME_PLAIN, NULL},
+                {"a/.wh.b", NAME_WHITEOUT, "a/b"},
+                {".wh.b", NAME_WHITEOUT, "b"},
+                {"a/.wh..wh..opq", NAME_OPAQUE, "a"},
+                {".wh..wh..opq", NAME_OPAQUE, ""},
+                {".wh..wh.plnk/1.2", NAME_IGNORED, NULL},
+                {"x/.wh..wh.aufs", NAME_IGNORED, NULL},
+                {"a/.wh...b", NAME_WHITEOUT, "a/..b"},
+                {"a.wh.b", NAME_PLAIN, NULL}};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         LayerNameKind kind = NAME_PLAIN;
         SCOPED(mem_free) char *target = NULL;
@@ -313,20 +333,33 @@ static void test_whiteout_names(void)
 
 static void test_parse(void)
 {
-    static const char *const bad_configs[] = {
-        "[]", "{\"os\":1}", "{\"os\":\"windows\"}", "{\"config\":[]}", "{\"config\":{\"Env\":[1]}}", "{\"config\":{\"User\":5}}",
-        "{\"config\":{\"Volumes\":[]}}", "{\"rootfs\":{\"diff_ids\":[\"sha256:../../x\"]}}", "{\"rootfs\":{\"diff_ids\":[null]}}",
-        "{\"rootfs\":{\"diff_ids\":{}}}", "{\"os\":\"linux\",\"os\":\"linux\"}", "", "{\"os\":\"linux\\u0000\"}"};
+    static const char *const bad_configs[] = {"[]",
+                                              "{\"os\":1}",
+                                              "{\"os\":\"windows\"}",
+                                              "{\"config\":[]}",
+                                              "{\"config\":{\"Env\":[1]}}",
+                                              "{\"config\":{\"User\":5}}",
+                                              "{\"config\":{\"Volumes\":[]}}",
+                                              "{\"rootfs\":{\"diff_ids\":[\"sha256:../../x\"]}}",
+                                              "{\"rootfs\":{\"diff_ids\":[null]}}",
+                                              "{\"rootfs\":{\"diff_ids\":{}}}",
+                                              "{\"os\":\"linux\",\"os\":\"linux\"}",
+                                              "",
+                                              "{\"os\":\"linux\\u0000\"}"};
     for (size_t i = 0; i < ARRAY_LEN(bad_configs); i++) {
         SCOPED(image_free) Image *img = NEW(Image);
         SCOPED(strvec_done) StrVec ids = {0};
         SCOPED(err_free) Err *e = image_parse_config(bad_configs[i], strlen(bad_configs[i]), img, &ids);
         CHECK(e != NULL);
     }
-    static const char *const bad_manifests[] = {
-        "{}", "{\"schemaVersion\":1}", "{\"config\":{},\"layers\":[]}", "{\"config\":{\"digest\":\"sha256:..\"},\"layers\":[]}",
-        "{\"config\":{\"digest\":\"sha256:" HEX64 "\"},\"layers\":[1]}",
-        "{\"config\":{\"digest\":\"sha256:" HEX64 "\"},\"layers\":[{\"digest\":\"sha256:" HEX64 "\",\"mediaType\":\"application/wasm\"}]}"};
+    static const char *const bad_manifests[] = {"{}",
+                                                "{\"schemaVersion\":1}",
+                                                "{\"config\":{},\"layers\":[]}",
+                                                "{\"config\":{\"digest\":\"sha256:..\"},\"layers\":[]}",
+                                                "{\"config\":{\"digest\":\"sha256:" HEX64 "\"},\"layers\":[1]}",
+                                                "{\"config\":{\"digest\":\"sha256:" HEX64
+                                                "\"},\"layers\":[{\"digest\":\"sha256:" HEX64
+                                                "\",\"mediaType\":\"application/wasm\"}]}"};
     for (size_t i = 0; i < ARRAY_LEN(bad_manifests); i++) {
         SCOPED(image_manifest_done) ImageManifest m = {0};
         SCOPED(err_free) Err *e = image_parse_manifest(bad_manifests[i], strlen(bad_manifests[i]), &m);
@@ -339,7 +372,8 @@ static void test_parse(void)
     str_add(&many, "]}");
     ImageManifest m = {0};
     CHECK_ERR(image_parse_manifest(many.p, many.n, &m), "at most 127");
-    static const char null_config[] = "{\"config\":null,\"rootfs\":{\"diff_ids\":null},\"created\":\"0001-01-01T00:00:00Z\"}";
+    static const char null_config[] =
+        "{\"config\":null,\"rootfs\":{\"diff_ids\":null},\"created\":\"0001-01-01T00:00:00Z\"}";
     SCOPED(image_free) Image *img = NEW(Image);
     SCOPED(strvec_done) StrVec ids = {0};
     CHECK_OK(image_parse_config(null_config, strlen(null_config), img, &ids));
@@ -376,6 +410,8 @@ static void test_chain_ids(void)
     CHECK_STR(empty, "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 }
 
+static Err *import(ImageStore *s, const char *what, const char *ref, Image **ret);
+
 /* --- layers ------------------------------------------------------------------------------------------------------ */
 
 /* Unpacks <v> into <folder>/root as a lowest layer. */
@@ -395,9 +431,18 @@ static void test_unpack(void)
 {
     for (const char *filter = "0zs"; *filter; filter++) {
         new_folder();
-        static const Ent v[] = {{'d', "./"}, {'d', "a/", NULL, 0700}, {'f', "a/f", "hello", 04755}, {'h', "a/h", "/a/f"}, {'l', "a/l", "../../../f"},
-                                {'f', "deep/er/f", "x"}, {'p', "pipe", NULL, 0600}, {'f', "\xc3\xbc\xff", "bytes"}, {'d', "abs"}, {'l', "link", "/abs"},
-                                {'f', "link/in", "through"}, {'.'}};
+        static const Ent v[] = {{'d', "./"},
+                                {'d', "a/", NULL, 0700},
+                                {'f', "a/f", "hello", 04755},
+                                {'h', "a/h", "/a/f"},
+                                {'l', "a/l", "../../../f"},
+                                {'f', "deep/er/f", "x"},
+                                {'p', "pipe", NULL, 0600},
+                                {'f', "\xc3\xbc\xff", "bytes"},
+                                {'d', "abs"},
+                                {'l', "link", "/abs"},
+                                {'f', "link/in", "through"},
+                                {'.'}};
         CHECK_OK(unpack_plain(v, *filter == '0' ? 0 : *filter));
         struct stat st, st2;
         CHECK(file_is(P("root/a/f"), "hello"));
@@ -421,8 +466,17 @@ static void test_unpack(void)
 static void test_replace(void)
 {
     new_folder();
-    static const Ent v[] = {{'d', "d"}, {'f', "d/x", "1"}, {'f', "d", "now a file"}, {'f', "f", "1"}, {'d', "f"}, {'f', "f/y", "2"},
-                            {'l', "s", "/etc"}, {'d', "s"}, {'f', "s/z", "3"}, {'f', "s/z", "4"}, {'.'}};
+    static const Ent v[] = {{'d', "d"},
+                            {'f', "d/x", "1"},
+                            {'f', "d", "now a file"},
+                            {'f', "f", "1"},
+                            {'d', "f"},
+                            {'f', "f/y", "2"},
+                            {'l', "s", "/etc"},
+                            {'d', "s"},
+                            {'f', "s/z", "3"},
+                            {'f', "s/z", "4"},
+                            {'.'}};
     CHECK_OK(unpack_plain(v, 0));
     CHECK(file_is(P("root/d"), "now a file"));
     CHECK(file_is(P("root/f/y"), "2"));
@@ -464,17 +518,50 @@ static void test_escapes(void)
             CHECK_ERR(e, rows[i].says);
         else
             CHECK_OK(e);
-        CHECK(!fs_exists(P("outside")) && !fs_exists(P("outside-dir")) && !fs_exists("/outside") && !fs_exists("/tmp/outside"));
+        CHECK(!fs_exists(P("outside")) && !fs_exists(P("outside-dir")) && !fs_exists("/outside") &&
+              !fs_exists("/tmp/outside"));
         CHECK(file_is(P("secret"), "secret") && !fs_exists(P("root/stolen")));
         drop_folder();
     }
+}
+
+/* Deeper than we could take away again: in one path, and step by step through symlinks, in a lowest layer and over one. */
+static void test_depth(void)
+{
+    SCOPED(str_done) Str deep = {0}, half = {0};
+    for (int i = 0; i < 400; i++)
+        str_add(i < 200 ? &half : &deep, "d/");
+    str_add(&deep, half.p);
+    const Ent one[] = {{'f', deep.p, "x"}, {'.'}};
+    SCOPED(mem_free) char *more = mem_fmt("up/%sf", half.p);
+    const Ent steps[] = {{'d', half.p}, {'l', "up", half.p}, {'f', more, "x"}, {'.'}};
+    const Ent fine[] = {{'d', half.p}, {'.'}};
+    const Ent *const rows[] = {one, steps};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        for (int below = 0; below < (geteuid() == 0 ? 2 : 1); below++) {
+            new_folder();
+            const Ent *const layers[] = {below ? fine : rows[i], below ? rows[i] : NULL, NULL};
+            make_layout("l", "a:1", layers, 0, image_host_architecture());
+            ImageStore *s = open_store();
+            SCOPED(image_free) Image *img = NULL;
+            SCOPED(err_free) Err *e = import(s, "l", NULL, &img);
+            CHECK(e && (e->kind == ERR_LIMIT || err_errno(e) == ENAMETOOLONG));
+            CHECK_INT(count_dir(P("store/layers")) + count_dir(P("store/tmp")), 0);
+            image_store_close(s);
+            drop_folder();
+        }
+    }
+    new_folder();
+    CHECK_OK(unpack_plain(fine, 0));
+    drop_folder();
 }
 
 static void test_not_tar(void)
 {
     new_folder();
     LayerOptions o = {.name = "layer"};
-    static const char *const texts[] = {"hello, this is no tar archive at all, and a little longer than that", "\x1f\x8b\x08garbage", "\x28\xb5\x2f\xfd garbage"};
+    static const char *const texts[] = {"hello, this is no tar archive at all, and a little longer than that",
+                                        "\x1f\x8b\x08garbage", "\x28\xb5\x2f\xfd garbage"};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         write_file(P("l.tar"), texts[i]);
         SCOPED(fd_close) int fd = open(P("l.tar"), O_RDONLY | O_CLOEXEC);
@@ -494,7 +581,8 @@ static void test_not_tar(void)
 static void test_scan(void)
 {
     new_folder();
-    static const Ent v[] = {{'f', "a", "0123456789"}, {'f', ".wh.gone", ""}, {'f', "d/.wh..wh..opq", ""}, {'f', "b", "12"}, {'.'}};
+    static const Ent v[] = {
+        {'f', "a", "0123456789"}, {'f', ".wh.gone", ""}, {'f', "d/.wh..wh..opq", ""}, {'f', "b", "12"}, {'.'}};
     make_tar(P("plain"), v, 0);
     make_tar(P("gz"), v, 'z');
     SCOPED(mem_free) char *plain = file_digest(P("plain"));
@@ -525,12 +613,32 @@ static void test_scan(void)
 
 /* --- the store --------------------------------------------------------------------------------------------------- */
 
-static const Ent layer_base[] = {{'d', "./", NULL, 0751}, {'d', "keep"}, {'f', "keep/a", "a1"}, {'f', "keep/b", "b1"}, {'d', "dir", NULL, 0711},
-                                 {'f', "dir/old", "old"}, {'d', "dir/sub"}, {'f', "dir/sub/x", "x"}, {'d', "usr/lib"}, {'l', "lib", "usr/lib"},
-                                 {'f', "usr/lib/so", "so1"}, {'f', "gone", "gone"}, {'d', "gonedir"}, {'f', "gonedir/f", "f"}, {'.'}};
-static const Ent layer_top[] = {{'f', "keep/b", "b2"}, {'f', ".wh.gone", ""}, {'f', ".wh.gonedir", ""}, {'f', "gonedir", "a file now"}, {'f', "dir/new", "new"},
-                                {'f', "dir/.wh..wh..opq", ""}, {'f', "lib/so2", "so2"}, {'h', "hard", "keep/a"}, {'f', "keep/.wh.nothing", ""},
-                                {'f', "nowhere/.wh.x", ""}, {'.'}};
+static const Ent layer_base[] = {{'d', "./", NULL, 0751},
+                                 {'d', "keep"},
+                                 {'f', "keep/a", "a1"},
+                                 {'f', "keep/b", "b1"},
+                                 {'d', "dir", NULL, 0711},
+                                 {'f', "dir/old", "old"},
+                                 {'d', "dir/sub"},
+                                 {'f', "dir/sub/x", "x"},
+                                 {'d', "usr/lib"},
+                                 {'l', "lib", "usr/lib"},
+                                 {'f', "usr/lib/so", "so1"},
+                                 {'f', "gone", "gone"},
+                                 {'d', "gonedir"},
+                                 {'f', "gonedir/f", "f"},
+                                 {'.'}};
+static const Ent layer_top[] = {{'f', "keep/b", "b2"},
+                                {'f', ".wh.gone", ""},
+                                {'f', ".wh.gonedir", ""},
+                                {'f', "gonedir", "a file now"},
+                                {'f', "dir/new", "new"},
+                                {'f', "dir/.wh..wh..opq", ""},
+                                {'f', "lib/so2", "so2"},
+                                {'h', "hard", "keep/a"},
+                                {'f', "keep/.wh.nothing", ""},
+                                {'f', "nowhere/.wh.x", ""},
+                                {'.'}};
 
 static Err *import(ImageStore *s, const char *what, const char *ref, Image **ret)
 {
@@ -548,7 +656,8 @@ static void check_merged(const Image *img)
     CHECK(file_is(P("merged/keep/a"), "a1") && file_is(P("merged/keep/b"), "b2"));
     CHECK(!fs_exists(P("merged/gone")) && file_is(P("merged/gonedir"), "a file now"));
     CHECK(file_is(P("merged/dir/new"), "new") && !fs_exists(P("merged/dir/old")) && !fs_exists(P("merged/dir/sub")));
-    CHECK(stat(P("merged/dir"), &st) == 0 && (st.st_mode & 07777) == 0711); /* a directory that the upper layer does not name */
+    CHECK(stat(P("merged/dir"), &st) == 0 &&
+          (st.st_mode & 07777) == 0711); /* a directory that the upper layer does not name */
     CHECK(file_is(P("merged/usr/lib/so2"), "so2") && file_is(P("merged/lib/so"), "so1"));
     CHECK(lstat(P("merged/lib"), &st) == 0 && S_ISLNK(st.st_mode));
     CHECK(file_is(P("merged/hard"), "a1"));
@@ -589,7 +698,8 @@ static void test_store(void)
     CHECK_STR(c->stop_signal, "SIGINT");
     CHECK_INT(c->created_ns, INT64_C(1704164645000000000));
     static const char *const forms[] = {"id", "hex", "prefix", "digest"};
-    char *const keys[] = {mem_dup_str(a->id), mem_dup_str(a->id + 7), mem_dup_strn(a->id + 7, 12), mem_fmt("example.com/two@%s", a->digest)};
+    char *const keys[] = {mem_dup_str(a->id), mem_dup_str(a->id + 7), mem_dup_strn(a->id + 7, 12),
+                          mem_fmt("example.com/two@%s", a->digest)};
     for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
         SCOPED(image_free) Image *got = NULL;
         CHECK_OK(image_get(s, keys[i], &got));
@@ -622,7 +732,9 @@ static void test_store(void)
     CHECK_OK(image_ref_collect(s, &live));
     CHECK_OK(image_prune(s, false, &bytes));
     CHECK(bytes > 0);
-    CHECK_INT(count_dir(P("store/layers")) + count_dir(P("store/blobs/sha256")) + count_dir(P("store/tmp")) + count_dir(P("store/refs")), 0);
+    CHECK_INT(count_dir(P("store/layers")) + count_dir(P("store/blobs/sha256")) + count_dir(P("store/tmp")) +
+                  count_dir(P("store/refs")),
+              0);
     CHECK_ERR(image_ref_use(s, a->id, "ctr2"), "not in the store");
     CHECK_ERR(image_ref_use(s, a->id, "../x"), "file name");
     image_store_close(s);
@@ -713,7 +825,8 @@ static void test_archives(void)
     new_folder();
     ImageStore *s = open_store();
     SCOPED(image_free) Image *img = NULL;
-    static const Ent empty[] = {{'.'}}, rootfs[] = {{'f', "bin/sh", "x"}, {'.'}}, old[] = {{'f', "repositories", "{}"}, {'.'}},
+    static const Ent empty[] = {{'.'}}, rootfs[] = {{'f', "bin/sh", "x"}, {'.'}},
+                     old[] = {{'f', "repositories", "{}"}, {'.'}},
                      half[] = {{'f', "manifest.json", "[{\"Config\":\"../../etc/passwd\",\"Layers\":[]}]"}, {'.'}},
                      linked[] = {{'l', "manifest.json", "/etc/passwd"}, {'.'}},
                      fifo[] = {{'p', "manifest.json"}, {'.'}};
@@ -721,7 +834,8 @@ static void test_archives(void)
         const Ent *v;
         const char *name, *says;
     } rows[] = {
-        {rootfs, NULL, "t.tar: not an image archive: neither oci-layout nor manifest.json found; for a root filesystem give --name"},
+        {rootfs, NULL,
+         "t.tar: not an image archive: neither oci-layout nor manifest.json found; for a root filesystem give --name"},
         {empty, "x", "the archive is empty"},
         {old, NULL, "before 1.10"},
         {half, "x", "../../etc/passwd"},
@@ -765,23 +879,30 @@ static void test_platform_choice(void)
     make_layout("l", "a:1", two, 0, "vax"); /* the same blobs folder, another index.json */
     ImageStore *s = open_store();
     SCOPED(image_free) Image *img = NULL;
-    /* A nested index of an attestation, the other machine's image and ours; ours is what the first layout pointed to. */
+    /* A nested index of an attestation, the other machine's image and ours; ours is what the first
+     * layout pointed to. */
     make_layout("m", "a:1", one, 0, image_host_architecture());
     SCOPED(str_done) Str ours = {0}, theirs = {0}, nested = {0}, top = {0};
     CHECK_OK(fs_read(P("m/index.json"), 1 << 20, &ours));
     CHECK_OK(fs_read(P("l/index.json"), 1 << 20, &theirs));
-    str_fmt(&nested, "{\"manifests\":[{\"digest\":\"sha256:%064d\",\"platform\":{\"os\":\"unknown\",\"architecture\":\"unknown\"}},"
-            "{\"digest\":\"%.71s\",\"platform\":{\"os\":\"linux\",\"architecture\":\"vax\"}}", 0, strstr(theirs.p, "sha256:"));
+    str_fmt(
+        &nested,
+        "{\"manifests\":[{\"digest\":\"sha256:%064d\",\"platform\":{\"os\":\"unknown\",\"architecture\":\"unknown\"}},"
+        "{\"digest\":\"%.71s\",\"platform\":{\"os\":\"linux\",\"architecture\":\"vax\"}}",
+        0, strstr(theirs.p, "sha256:"));
     SCOPED(mem_free) char *without = mem_fmt("%s]}", nested.p);
-    str_fmt(&nested, ",{\"digest\":\"%.71s\",\"platform\":{\"os\":\"linux\",\"architecture\":\"%s\"}}]}", strstr(ours.p, "sha256:"),
-            image_host_architecture());
+    str_fmt(&nested, ",{\"digest\":\"%.71s\",\"platform\":{\"os\":\"linux\",\"architecture\":\"%s\"}}]}",
+            strstr(ours.p, "sha256:"), image_host_architecture());
     const char *const bodies[] = {nested.p, without};
     for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
         SCOPED(mem_free) char *nd = digest_of(bodies[i], strlen(bodies[i]));
         write_file(P("l/blobs/sha256/%s", nd + 7), bodies[i]);
         str_clear(&top);
-        str_fmt(&top, "{\"manifests\":[{\"mediaType\":\"application/vnd.oci.image.index.v1+json\",\"digest\":\"%s\","
-                "\"annotations\":{\"org.opencontainers.image.ref.name\":\"latest\",\"io.containerd.image.name\":\"quay.io/x/y:z\"}}]}", nd);
+        str_fmt(&top,
+                "{\"manifests\":[{\"mediaType\":\"application/vnd.oci.image.index.v1+json\",\"digest\":\"%s\","
+                "\"annotations\":{\"org.opencontainers.image.ref.name\":\"latest\",\"io.containerd.image.name\":\"quay."
+                "io/x/y:z\"}}]}",
+                nd);
         write_file(P("l/index.json"), top.p);
         if (i == 0) {
             CHECK_OK(import(s, "l", NULL, &img));
@@ -795,7 +916,9 @@ static void test_platform_choice(void)
     /* An index that holds itself cannot be made (its digest would have to be in it); deep ones can. */
     SCOPED(mem_free) char *inner = digest_of(nested.p, nested.n);
     for (int i = 0; i < 6; i++) {
-        SCOPED(mem_free) char *body = mem_fmt("{\"manifests\":[{\"mediaType\":\"application/vnd.oci.image.index.v1+json\",\"digest\":\"%s\"}]}", inner);
+        SCOPED(mem_free)
+        char *body = mem_fmt(
+            "{\"manifests\":[{\"mediaType\":\"application/vnd.oci.image.index.v1+json\",\"digest\":\"%s\"}]}", inner);
         free(inner);
         inner = digest_of(body, strlen(body));
         write_file(P("l/blobs/sha256/%s", inner + 7), body);
@@ -867,7 +990,8 @@ static void test_faults(void)
             image_store_close(s);
             s = open_store(); /* sweeps */
             if (n_images == 0)
-                CHECK_INT(count_dir(P("store/layers")) + count_dir(P("store/tmp")) + count_dir(P("store/blobs/sha256")), 0);
+                CHECK_INT(count_dir(P("store/layers")) + count_dir(P("store/tmp")) + count_dir(P("store/blobs/sha256")),
+                          0);
             int64_t bytes;
             CHECK_OK(image_prune(s, true, &bytes));
             image_store_close(s);
@@ -904,7 +1028,9 @@ static void test_full_disk(void)
     CHECK_OK(image_store_open(P("small/store"), &s));
     SCOPED(image_free) Image *img = NULL;
     CHECK_ERR(import(s, "l", NULL, &img), "No space left on device");
-    CHECK_INT(count_dir(P("small/store/layers")) + count_dir(P("small/store/tmp")) + count_dir(P("small/store/blobs/sha256")), 0);
+    CHECK_INT(count_dir(P("small/store/layers")) + count_dir(P("small/store/tmp")) +
+                  count_dir(P("small/store/blobs/sha256")),
+              0);
     CHECK(mount("tmpfs", P("small"), "tmpfs", MS_REMOUNT, "size=16m") == 0);
     CHECK_OK(import(s, "l", NULL, &img)); /* with room it works: nothing was in the way */
     image_store_close(s);
@@ -944,6 +1070,7 @@ static void test_many_layers(void)
     drop_folder();
 }
 
-TESTS(T(test_refs), T(test_paths), T(test_whiteout_names), T(test_parse), T(test_platforms), T(test_chain_ids), T(test_unpack),
-      T(test_replace), T(test_escapes), T(test_not_tar), T(test_scan), T(test_store), T(test_tags), T(test_damage), T(test_archives),
-      T(test_platform_choice), T(test_crash_leftovers), T(test_faults), T(test_full_disk), T(test_many_layers))
+TESTS(T(test_refs), T(test_paths), T(test_whiteout_names), T(test_parse), T(test_platforms), T(test_chain_ids),
+      T(test_unpack), T(test_replace), T(test_escapes), T(test_depth), T(test_not_tar), T(test_scan), T(test_store), T(test_tags),
+      T(test_damage), T(test_archives), T(test_platform_choice), T(test_crash_leftovers), T(test_faults),
+      T(test_full_disk), T(test_many_layers))

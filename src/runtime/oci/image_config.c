@@ -7,7 +7,7 @@
 #include "runtime/oci/image_priv.h"
 
 #define DESCRIPTOR_MAX IMAGE_MAX_MANIFESTS
-#define LIST_MAX 65536 /* strings of a config's list: the command line cannot be longer either */
+#define LIST_MAX       65536 /* strings of a config's list: the command line cannot be longer either */
 
 void image_descriptors_done(ImageDescriptors *d)
 {
@@ -46,7 +46,7 @@ void image_free(Image *i)
     free(i);
 }
 
-/* --- strings and lists out of JSON --------------------------------------------------------------------------------- */
+/* --- strings and lists out of JSON ------------------------------------------------------------------------------- */
 
 /* A string member; absent and null give NULL. */
 static Err *member_str(const json_t *o, const char *key, char **ret)
@@ -153,7 +153,8 @@ Err *image_parse_index(const char *text, size_t n, ImageDescriptors *ret)
     if (!json_is_array(manifests))
         return err_new(ERR_INVALID, 0, "manifests: not a list");
     if (json_array_size(manifests) > DESCRIPTOR_MAX)
-        return err_new(ERR_LIMIT, 0, "manifests: %zu entries; at most %d are read", json_array_size(manifests), DESCRIPTOR_MAX);
+        return err_new(ERR_LIMIT, 0, "manifests: %zu entries; at most %d are read", json_array_size(manifests),
+                       DESCRIPTOR_MAX);
     SCOPED(image_descriptors_done) ImageDescriptors d = {0};
     d.v = mem_alloc_n(json_array_size(manifests), sizeof *d.v);
     for (size_t i = 0; i < json_array_size(manifests); i++) {
@@ -167,7 +168,8 @@ Err *image_parse_index(const char *text, size_t n, ImageDescriptors *ret)
 
 /* --- manifests --------------------------------------------------------------------------------------------------- */
 
-/* Media types of layers that hold a tar; a suffix (+gzip, +zstd, .gzip) says how it is packed, which we see ourselves. */
+/* Media types of layers that hold a tar; a suffix (+gzip, +zstd, .gzip) says how it is packed, which
+ * we see ourselves. */
 static bool is_layer_type(const char *t)
 {
     static const char *const prefixes[] = {
@@ -186,8 +188,9 @@ static bool is_layer_type(const char *t)
 
 static Err *check_n_layers(size_t n)
 {
-    return n > IMAGE_MAX_LAYERS ? err_new(ERR_LIMIT, 0, "%zu layers; at most %d can be stacked: squash the image", n, IMAGE_MAX_LAYERS)
-                                : NULL;
+    return n > IMAGE_MAX_LAYERS
+               ? err_new(ERR_LIMIT, 0, "%zu layers; at most %d can be stacked: squash the image", n, IMAGE_MAX_LAYERS)
+               : NULL;
 }
 
 Err *image_parse_manifest(const char *text, size_t n, ImageManifest *ret)
@@ -197,7 +200,8 @@ Err *image_parse_manifest(const char *text, size_t n, ImageManifest *ret)
     if (e)
         return e;
     if (json_i64(j, "schemaVersion", 2) == 1)
-        return err_new(ERR_UNSUPPORTED, 0, "Docker manifest of schema 1, obsolete since 2017; convert it with skopeo copy --format=oci");
+        return err_new(ERR_UNSUPPORTED, 0,
+                       "Docker manifest of schema 1, obsolete since 2017; convert it with skopeo copy --format=oci");
     const json_t *layers = json_object_get(j, "layers");
     if (!json_is_object(json_object_get(j, "config")) || !json_is_array(layers))
         return err_new(ERR_INVALID, 0, "not an image manifest: config or layers missing");
@@ -301,8 +305,7 @@ static Err *parse_run_config(const json_t *c, Image *img)
     const char *path;
     json_t *nothing;
     json_t *mutable_volumes = json_object_get(c, "Volumes"); /* jansson's loop wants it so */
-    json_object_foreach(mutable_volumes, path, nothing)
-        strvec_add(&img->volumes, path);
+    json_object_foreach(mutable_volumes, path, nothing) strvec_add(&img->volumes, path);
     return NULL;
 }
 
@@ -344,9 +347,17 @@ Err *image_parse_config(const char *text, size_t n, Image *img, StrVec *ret_diff
 static const struct {
     const char *machine, *goarch, *variant;
 } machines[] = {
-    {"x86_64", "amd64", "v1"}, {"aarch64", "arm64", "v8"},   {"armv7l", "arm", "v7"},       {"armv6l", "arm", "v6"},
-    {"i686", "386", NULL},     {"i586", "386", NULL},        {"ppc64le", "ppc64le", NULL},  {"s390x", "s390x", NULL},
-    {"riscv64", "riscv64", NULL}, {"mips64", "mips64le", NULL}, {"loongarch64", "loong64", NULL},
+    {"x86_64", "amd64", "v1"},
+    {"aarch64", "arm64", "v8"},
+    {"armv7l", "arm", "v7"},
+    {"armv6l", "arm", "v6"},
+    {"i686", "386", NULL},
+    {"i586", "386", NULL},
+    {"ppc64le", "ppc64le", NULL},
+    {"s390x", "s390x", NULL},
+    {"riscv64", "riscv64", NULL},
+    {"mips64", "mips64le", NULL},
+    {"loongarch64", "loong64", NULL},
 };
 
 static size_t this_machine(void)

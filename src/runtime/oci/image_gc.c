@@ -34,7 +34,8 @@ static Err *check_container_id(const char *id)
 
 static Err *check_image_id(const char *id)
 {
-    return str_starts(id, "sha256:") ? digest_check(id) : err_new(ERR_INVALID, 0, "image id \"%.100s\": not sha256:HEX", id);
+    return str_starts(id, "sha256:") ? digest_check(id)
+                                     : err_new(ERR_INVALID, 0, "image id \"%.100s\": not sha256:HEX", id);
 }
 
 Err *store_users(const ImageStore *s, const char *id, StrVec *ret)
@@ -136,8 +137,8 @@ static int64_t layer_size(const ImageStore *s, const char *name)
     return size;
 }
 
-/* Takes layers and blobs that <x> does not name out of sight, into <trash>; deleting them can then take its time. Both locks
- * are held. */
+/* Takes layers and blobs that <x> does not name out of sight, into <trash>; deleting them can then take its time. Both
+ * locks are held. */
 static Err *unlink_orphans(const ImageStore *s, const Index *x, const char *trash, int64_t *bytes)
 {
     SCOPED(mem_free) char *layers = store_path(s, "layers");
@@ -267,8 +268,8 @@ static void say(StrVec *removed, const char *what, const char *name)
 }
 
 /* Takes <by_ref>, or with NULL every name, from the image; without a name and a user the image goes. */
-static Err *remove_entry(const ImageStore *s, Index *x, IndexEntry *entry, const char *by_ref, bool force, StrVec *removed,
-                         bool *ret_gone)
+static Err *remove_entry(const ImageStore *s, Index *x, IndexEntry *entry, const char *by_ref, bool force,
+                         StrVec *removed, bool *ret_gone)
 {
     bool in_use = false;
     SCOPED(mem_free) char *user = NULL;
@@ -277,7 +278,8 @@ static Err *remove_entry(const ImageStore *s, Index *x, IndexEntry *entry, const
     if (e)
         return e;
     if (is_last && in_use && !force)
-        return err_new(ERR_EXISTS, 0, "image %s is used by container %s; delete its Pod first, or give --force to take only the name",
+        return err_new(ERR_EXISTS, 0,
+                       "image %s is used by container %s; delete its Pod first, or give --force to take only the name",
                        entry->refs.n ? entry->refs.v[0] : entry->id, user);
     for (size_t i = 0; i < entry->refs.n; i++)
         if (!by_ref || str_eq(entry->refs.v[i], by_ref))

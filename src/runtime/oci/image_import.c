@@ -30,7 +30,10 @@ static void import_done(Import *im)
     fd_close(im->tmp_lock);
     fd_close(im->gc_lock);
 }
-static inline void import_done_at(Import *im) { import_done(im); }
+static inline void import_done_at(Import *im)
+{
+    import_done(im);
+}
 
 /* --- one layer --------------------------------------------------------------------------------------------------- */
 
@@ -49,7 +52,8 @@ static void layer_progress(void *arg, int64_t done)
 static Err *verify(const LayerInput *in, const LayerScan *scan, const char *diff_id)
 {
     if (in->digest && !str_eq(scan->blob_digest, in->digest))
-        return err_new(ERR_INVALID, 0, "layer %s: its content has digest %s; the archive is damaged", in->digest, scan->blob_digest);
+        return err_new(ERR_INVALID, 0, "layer %s: its content has digest %s; the archive is damaged", in->digest,
+                       scan->blob_digest);
     if (!str_eq(scan->diff_digest, diff_id))
         return err_new(ERR_INVALID, 0, "layer %s: uncompressed it has digest %s, and the image's config says %s",
                        str_or(in->digest, diff_id), scan->diff_digest, diff_id);
@@ -63,7 +67,8 @@ static Err *copy_root(const char *from, const char *to)
     if (stat(from, &st) < 0)
         return err_new(ERR_SYS, errno, "stat %s", from);
     struct timespec times[2] = {st.st_atim, st.st_mtim};
-    if ((geteuid() == 0 && chown(to, st.st_uid, st.st_gid) < 0) || chmod(to, st.st_mode & 07777) < 0 || utimensat(AT_FDCWD, to, times, 0) < 0)
+    if ((geteuid() == 0 && chown(to, st.st_uid, st.st_gid) < 0) || chmod(to, st.st_mode & 07777) < 0 ||
+        utimensat(AT_FDCWD, to, times, 0) < 0)
         return err_new(ERR_SYS, errno, "set attributes of %s", to);
     return NULL;
 }
@@ -106,7 +111,8 @@ static Err *open_merged(const char *dir, const char *fs, const StrVec *lower, in
     return e;
 }
 
-static Err *write_layer(const LayerInput *in, const LayerOptions *o, const LayerScan *scan, const char *dir, const StrVec *lower)
+static Err *write_layer(const LayerInput *in, const LayerOptions *o, const LayerScan *scan, const char *dir,
+                        const StrVec *lower)
 {
     SCOPED(mem_free) char *fs = mem_fmt("%s/fs", dir);
     SCOPED(mem_free) char *size = mem_fmt("%s/size", dir);
@@ -162,8 +168,8 @@ static Err *read_size(const char *layer_dir, int64_t *ret)
 }
 
 /* Finds layer <i> in the store or among what this import has unpacked, else unpacks it. */
-static Err *get_layer(const Import *im, size_t i, const StrVec *chains, const StrVec *diff_ids, LayerOpen *open_layer, void *arg,
-                      StrVec *lower, int64_t *size)
+static Err *get_layer(const Import *im, size_t i, const StrVec *chains, const StrVec *diff_ids, LayerOpen *open_layer,
+                      void *arg, StrVec *lower, int64_t *size)
 {
     SCOPED(mem_free) char *dir = store_path(im->s, "layers/%s", chains->v[i]);
     if (!fs_exists(dir)) {
@@ -188,8 +194,8 @@ static Err *get_layer(const Import *im, size_t i, const StrVec *chains, const St
     return e;
 }
 
-Err *import_image(Import *im, const Str *config, const Str *manifest, const StrVec *digests, const StrVec *refs, size_t n_layers,
-                  LayerOpen *open_layer, void *arg)
+Err *import_image(Import *im, const Str *config, const Str *manifest, const StrVec *digests, const StrVec *refs,
+                  size_t n_layers, LayerOpen *open_layer, void *arg)
 {
     SCOPED(image_free) Image *img = NEW(Image);
     SCOPED(strvec_done) StrVec diff_ids = {0}, chains = {0}, lower = {0};
@@ -208,8 +214,11 @@ Err *import_image(Import *im, const Str *config, const Str *manifest, const StrV
         return e;
     im->v = mem_grow(im->v, im->n + 1, sizeof *im->v);
     Planned *p = &im->v[im->n++];
-    *p = (Planned){.id = digest_of(config->p, config->n), .config = mem_dup(config->p, config->n), .n_config = config->n,
-                   .manifest = manifest ? mem_dup_strn(manifest->p, manifest->n) : NULL, .size_bytes = size};
+    *p = (Planned){.id = digest_of(config->p, config->n),
+                   .config = mem_dup(config->p, config->n),
+                   .n_config = config->n,
+                   .manifest = manifest ? mem_dup_strn(manifest->p, manifest->n) : NULL,
+                   .size_bytes = size};
     for (size_t i = 0; i < digests->n; i++)
         strvec_add(&p->digests, digests->v[i]);
     for (size_t i = 0; i < refs->n; i++)
@@ -338,15 +347,16 @@ static Err *collect_results(const Import *im, Image ***ret, size_t *ret_n)
     return NULL;
 }
 
-Err *image_import_all(ImageStore *s, const char *path, const char *ref, ImageProgress *progress, void *arg, Image ***ret,
-                      size_t *ret_n)
+Err *image_import_all(ImageStore *s, const char *path, const char *ref, ImageProgress *progress, void *arg,
+                      Image ***ret, size_t *ret_n)
 {
     SCOPED(mem_free) char *normal = NULL;
     Err *e = ref ? image_ref_normalize(ref, &normal) : NULL;
     if (e)
         return e;
     {
-        SCOPED(import_done) Import im = {.s = s, .ref = normal, .progress = progress, .arg = arg, .tmp_lock = -EBADF, .gc_lock = -EBADF};
+        SCOPED(import_done)
+        Import im = {.s = s, .ref = normal, .progress = progress, .arg = arg, .tmp_lock = -EBADF, .gc_lock = -EBADF};
         e = import_begin(&im);
         if (!e)
             e = import_path(&im, path);

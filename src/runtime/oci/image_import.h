@@ -1,4 +1,5 @@
-/* image_import.h - one import under way: what image_import.c (the store's side) and image_source.c (the archive's) share. */
+/* image_import.h - one import under way: what image_import.c (the store's side) and image_source.c (the archive's)
+ * share. */
 #ifndef REPRISE_RUNTIME_OCI_IMAGE_IMPORT_H
 #define REPRISE_RUNTIME_OCI_IMAGE_IMPORT_H
 
@@ -17,7 +18,7 @@ typedef struct {
     const char *ref; /* normalised; NULL = the archive's own names */
     ImageProgress *progress;
     void *arg;
-    char *tmp;       /* work directory, locked */
+    char *tmp; /* work directory, locked */
     int tmp_lock, gc_lock;
     size_t n;
     Planned *v;
@@ -35,14 +36,14 @@ MUST_USE Err *import_path(Import *im, const char *path);
 /* image_import.c. A layer to unpack: a blob, or a file that was scanned already. */
 typedef struct {
     int fd;
-    const char *digest;   /* of the blob; NULL = not known */
+    const char *digest;    /* of the blob; NULL = not known */
     const LayerScan *scan; /* NULL = not scanned yet */
 } LayerInput;
-/* Finds or unpacks layer <chain> on top of <lower> (directories, lowest first), adds its directory to <lower>. <open> is called
- * only when it is not there yet. */
+/* Finds or unpacks layer <chain> on top of <lower> (directories, lowest first), adds its directory to <lower>. <open>
+ * is called only when it is not there yet. */
 typedef Err *LayerOpen(void *arg, size_t i, LayerInput *ret);
 /* Unpacks what is missing of the image and plans it. <digests>: of manifest and indexes; <manifest> may be NULL. */
-MUST_USE Err *import_image(Import *im, const Str *config, const Str *manifest, const StrVec *digests, const StrVec *refs,
-                           size_t n_layers, LayerOpen *open_layer, void *arg);
+MUST_USE Err *import_image(Import *im, const Str *config, const Str *manifest, const StrVec *digests,
+                           const StrVec *refs, size_t n_layers, LayerOpen *open_layer, void *arg);
 
 #endif

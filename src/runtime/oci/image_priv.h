@@ -9,9 +9,9 @@
 #include "runtime/oci/layer.h"
 
 /* Bounds of what is read from outside, before memory is taken for it. json_parse() takes no more than 4 MiB either. */
-#define IMAGE_MAX_JSON ((size_t)4 << 20)
-#define IMAGE_MAX_INDEX_DEPTH 4  /* an index within an index ... */
-#define IMAGE_MAX_MANIFESTS 1024 /* looked at, in all indexes of one archive */
+#define IMAGE_MAX_JSON        ((size_t)4 << 20)
+#define IMAGE_MAX_INDEX_DEPTH 4    /* an index within an index ... */
+#define IMAGE_MAX_MANIFESTS   1024 /* looked at, in all indexes of one archive */
 
 /* --- references (image_ref.c) ------------------------------------------------------------------------------------ */
 
@@ -20,15 +20,18 @@ typedef struct {
     char *tag, *digest;  /* as given; NULL = none */
 } ImageRef;
 void image_ref_done(ImageRef *r);
-static inline UNUSED void image_ref_done_at(ImageRef *r) { image_ref_done(r); }
+static inline UNUSED void image_ref_done_at(ImageRef *r)
+{
+    image_ref_done(r);
+}
 MUST_USE Err *image_ref_parse(const char *ref, ImageRef *ret);
 bool image_is_hex(const char *s, size_t n); /* n > 0 lower-case hex digits */
 
 /* --- what archives say (image_config.c); pure, fuzzed ------------------------------------------------------------- */
 
 typedef struct {
-    char *digest, *media_type; /* media_type "" = not said */
-    char *ref_name;            /* org.opencontainers.image.ref.name or io.containerd.image.name; NULL = none */
+    char *digest, *media_type;         /* media_type "" = not said */
+    char *ref_name;                    /* org.opencontainers.image.ref.name or io.containerd.image.name; NULL = none */
     char *os, *architecture, *variant; /* NULL = no platform said */
     bool is_index, is_attestation;
 } ImageDescriptor;
@@ -37,7 +40,10 @@ typedef struct {
     ImageDescriptor *v;
 } ImageDescriptors;
 void image_descriptors_done(ImageDescriptors *d);
-static inline UNUSED void image_descriptors_done_at(ImageDescriptors *d) { image_descriptors_done(d); }
+static inline UNUSED void image_descriptors_done_at(ImageDescriptors *d)
+{
+    image_descriptors_done(d);
+}
 /* An OCI index or Docker manifest list. */
 MUST_USE Err *image_parse_index(const char *text, size_t n, ImageDescriptors *ret);
 
@@ -48,7 +54,10 @@ typedef struct {
     StrVec refs;         /* RepoTags of a docker archive */
 } ImageManifest;
 void image_manifest_done(ImageManifest *m);
-static inline UNUSED void image_manifest_done_at(ImageManifest *m) { image_manifest_done(m); }
+static inline UNUSED void image_manifest_done_at(ImageManifest *m)
+{
+    image_manifest_done(m);
+}
 MUST_USE Err *image_parse_manifest(const char *text, size_t n, ImageManifest *ret);
 /* manifest.json of a docker archive: one entry an image. Caller frees each and the array. */
 MUST_USE Err *image_parse_docker(const char *text, size_t n, ImageManifest **ret, size_t *ret_n);
@@ -56,7 +65,8 @@ MUST_USE Err *image_parse_docker(const char *text, size_t n, ImageManifest **ret
 /* Fills the config part of <img> and gives the diff_ids, lowest layer first. */
 MUST_USE Err *image_parse_config(const char *text, size_t n, Image *img, StrVec *ret_diff_ids);
 
-/* How well a platform fits this machine: 0 = not at all, more is better. NULL architecture: an index without platforms. */
+/* How well a platform fits this machine: 0 = not at all, more is better. NULL architecture: an
+ * index without platforms. */
 unsigned image_platform_score(const char *os, const char *architecture, const char *variant);
 const char *image_host_architecture(void); /* Go's name: "amd64" */
 
@@ -67,14 +77,14 @@ void image_chain_ids(const StrVec *diff_ids, StrVec *ret);
 
 typedef struct Pull Pull;
 struct ImageStore {
-    char *dir;     /* absolute */
-    char *helper;  /* program with `image import` */
-    Pull *pulls;   /* under way */
+    char *dir;    /* absolute */
+    char *helper; /* program with `image import` */
+    Pull *pulls;  /* under way */
 };
 void image_pulls_abandon(ImageStore *s); /* each is done with ERR_UNAVAILABLE (image_pull.c) */
 
 typedef struct {
-    char *id; /* "sha256:HEX" */
+    char *id;                     /* "sha256:HEX" */
     StrVec digests, refs, layers; /* layers: chain ids' HEX */
     int64_t size_bytes;
 } IndexEntry;
@@ -83,7 +93,10 @@ typedef struct {
     IndexEntry *v;
 } Index;
 void index_done(Index *x);
-static inline UNUSED void index_done_at(Index *x) { index_done(x); }
+static inline UNUSED void index_done_at(Index *x)
+{
+    index_done(x);
+}
 MUST_USE Err *index_load(const ImageStore *s, Index *ret); /* no file = empty */
 MUST_USE Err *index_save(const ImageStore *s, const Index *x);
 IndexEntry *index_find_id(const Index *x, const char *id);

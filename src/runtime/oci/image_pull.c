@@ -1,6 +1,6 @@
-/* Pulls: skopeo fetches into a work directory of the store, our own program imports what it fetched. Both are helper processes,
- * for neither the network nor unpacking may stop the loop. skopeo's "dir" form is used because it keeps the manifest's bytes
- * and so its digest; its "oci" form rewrites Docker manifests. */
+/* Pulls: skopeo fetches into a work directory of the store, our own program imports what it fetched. Both are helper
+ * processes, for neither the network nor unpacking may stop the loop. skopeo's "dir" form is used because it keeps the
+ * manifest's bytes and so its digest; its "oci" form rewrites Docker manifests. */
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -155,7 +155,8 @@ static bool is_insecure(const char *domain)
     return false;
 }
 
-/* Where the operator has no signature policy, any image is taken, as with Docker; skopeo itself would refuse to start. */
+/* Where the operator has no signature policy, any image is taken, as with Docker; skopeo itself would
+ * refuse to start. */
 static bool has_policy(void)
 {
     const char *home = getenv("HOME");
@@ -181,12 +182,15 @@ static Err *start_fetch(Pull *p, const char *skopeo)
         strvec_add(&argv, "--src-tls-verify=false");
     strvec_add(&argv, from);
     strvec_add(&argv, "dir:dir"); /* relative: a ':' in the store's path would be taken for skopeo's own */
-    ProcessSpec spec = {.argv = (const char *const *)argv.v, .cwd = p->tmp, .max_output = PULL_MAX_OUTPUT,
+    ProcessSpec spec = {.argv = (const char *const *)argv.v,
+                        .cwd = p->tmp,
+                        .max_output = PULL_MAX_OUTPUT,
                         .timeout_ns = PULL_TIMEOUT_NS};
     return process_start(p->loop, &spec, on_fetched, p, &p->process);
 }
 
-Err *image_pull(ImageStore *s, uv_loop_t *loop, const char *ref, void (*done)(void *arg, const char *id, Err *err), void *arg)
+Err *image_pull(ImageStore *s, uv_loop_t *loop, const char *ref, void (*done)(void *arg, const char *id, Err *err),
+                void *arg)
 {
     SCOPED(pull_free) Pull *p = NEW(Pull);
     p->s = s;
@@ -202,8 +206,10 @@ Err *image_pull(ImageStore *s, uv_loop_t *loop, const char *ref, void (*done)(vo
     e = spawn_find("skopeo", &skopeo);
     if (e) {
         err_free(e);
-        return err_reason(err_new(ERR_UNSUPPORTED, 0, "failed to pull image \"%s\": skopeo is not installed; `apt-get install skopeo`, or "
-                                  "bring the image with `reprise image import`", ref),
+        return err_reason(err_new(ERR_UNSUPPORTED, 0,
+                                  "failed to pull image \"%s\": skopeo is not installed; `apt-get install skopeo`, or "
+                                  "bring the image with `reprise image import`",
+                                  ref),
                           "ErrImagePull");
     }
     e = store_tmp(s, &p->tmp, &p->tmp_lock);

@@ -1,4 +1,5 @@
-/* Image references: distribution/reference's grammar and Docker's defaults, by hand (POSIX regex has no \w and no limits).
+/* Image references: distribution/reference's grammar and Docker's defaults, by hand (POSIX regex has no \w and no
+ * limits).
  *
  *   reference := name [":" tag] ["@" digest]          name   := [domain "/"] path ("/" path)*
  *   domain    := dc ("." dc)* [":" digits] | "[" ipv6 "]" [":" digits]      dc := alnum, inner "-"
@@ -7,7 +8,7 @@
 #include "runtime/oci/image_priv.h"
 
 #define NAME_MAX_BYTES 255 /* reference.NameTotalLengthMax */
-#define TAG_MAX_BYTES 128
+#define TAG_MAX_BYTES  128
 
 static bool is_lower_alnum(char c)
 {
@@ -217,11 +218,14 @@ Err *image_ref_parse(const char *ref, ImageRef *ret)
         SCOPED(str_done) Str quoted = {0};
         str_add_quoted(&quoted, ref);
         if (str_starts(fault, "cannot specify"))
-            return err_reason(err_new(ERR_INVALID, 0, "Failed to apply default image tag %s: couldn't parse image name %s: "
-                                      "invalid repository name (%s), %s", quoted.p, quoted.p, ref, fault),
+            return err_reason(err_new(ERR_INVALID, 0,
+                                      "Failed to apply default image tag %s: couldn't parse image name %s: "
+                                      "invalid repository name (%s), %s",
+                                      quoted.p, quoted.p, ref, fault),
                               "InvalidImageName");
-        return err_reason(err_new(ERR_INVALID, 0, "Failed to apply default image tag %s: couldn't parse image name %s: %s",
-                                  quoted.p, quoted.p, fault),
+        return err_reason(err_new(ERR_INVALID, 0,
+                                  "Failed to apply default image tag %s: couldn't parse image name %s: %s", quoted.p,
+                                  quoted.p, fault),
                           "InvalidImageName");
     }
     *ret = r;

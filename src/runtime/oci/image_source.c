@@ -21,7 +21,8 @@ static Err *source_open(const Source *src, const char *path, int64_t max, int *r
     if (!S_ISREG(st.st_mode))
         return err_new(ERR_INVALID, 0, "%.200s: not a file", path);
     if (st.st_size > max)
-        return err_new(ERR_LIMIT, 0, "%.200s: %lld bytes; at most %lld are read", path, (long long)st.st_size, (long long)max);
+        return err_new(ERR_LIMIT, 0, "%.200s: %lld bytes; at most %lld are read", path, (long long)st.st_size,
+                       (long long)max);
     *ret = MOVE(fd, -EBADF);
     return NULL;
 }
@@ -62,10 +63,10 @@ static Err *blob_read(const Source *src, const char *digest, Str *ret)
 
 /* --- OCI layout -------------------------------------------------------------------------------------------------- */
 
-typedef struct { /* the best manifest for this machine among those of one name */
-    char *name;      /* NULL = none given */
-    char *digest;    /* NULL = none fits */
-    StrVec via;      /* indexes that led to it */
+typedef struct {  /* the best manifest for this machine among those of one name */
+    char *name;   /* NULL = none given */
+    char *digest; /* NULL = none fits */
+    StrVec via;   /* indexes that led to it */
     unsigned score;
 } Pick;
 
@@ -92,8 +93,8 @@ static inline void picks_done_at(Picks *p)
 static void note_other(Picks *p, const ImageDescriptor *d)
 {
     if (p->others.n < 400)
-        str_fmt(&p->others, "%s%.20s/%.20s%s%.10s", p->others.n ? ", " : "", str_or(d->os, "linux"), str_or(d->architecture, "?"),
-                d->variant ? "/" : "", str_or(d->variant, ""));
+        str_fmt(&p->others, "%s%.20s/%.20s%s%.10s", p->others.n ? ", " : "", str_or(d->os, "linux"),
+                str_or(d->architecture, "?"), d->variant ? "/" : "", str_or(d->variant, ""));
 }
 
 static Err *pick_from(Picks *p, const ImageDescriptor *d, unsigned depth, Pick *best);
@@ -234,8 +235,10 @@ static Err *import_picks(Picks *p)
             return e;
         n_done++;
     }
-    return n_done ? NULL : err_new(ERR_INVALID, 0, "it holds %zu images and none is called %s; without --name each keeps its name",
-                                   n_fit, im->ref);
+    return n_done ? NULL
+                  : err_new(ERR_INVALID, 0,
+                            "it holds %zu images and none is called %s; without --name each keeps its name", n_fit,
+                            im->ref);
 }
 
 static Err *import_layout(Import *im, const Source *src)
@@ -255,8 +258,8 @@ static Err *import_layout(Import *im, const Source *src)
 
 /* --- skopeo's dir form -------------------------------------------------------------------------------------------- */
 
-/* "version", "manifest.json" and blobs named by their digits alone: what `skopeo copy ... dir:` leaves (containers/image,
- * directory/directory_transport.go). The manifest is as the registry gave it. */
+/* "version", "manifest.json" and blobs named by their digits alone: what `skopeo copy ... dir:` leaves
+ * (containers/image, directory/directory_transport.go). The manifest is as the registry gave it. */
 static bool is_skopeo_dir(const Source *src)
 {
     static const char mark[] = "Directory Transport Version: ";
@@ -334,7 +337,8 @@ static Err *import_docker(Import *im, const Source *src)
         n_done++;
     }
     if (!e && n_done == 0)
-        e = err_new(ERR_INVALID, 0, "it holds %zu images and none is called %s; without --name each keeps its name", n, im->ref);
+        e = err_new(ERR_INVALID, 0, "it holds %zu images and none is called %s; without --name each keeps its name", n,
+                    im->ref);
     for (size_t i = 0; i < n; i++)
         image_manifest_done(&v[i]);
     free(v);
@@ -361,12 +365,16 @@ static Err *open_rootfs(void *arg, size_t i, LayerInput *ret)
 static Err *import_rootfs(Import *im, int fd, const LayerScan *scan)
 {
     if (!im->ref)
-        return err_new(ERR_INVALID, 0, "not an image archive: neither oci-layout nor manifest.json found; for a root filesystem give --name");
+        return err_new(
+            ERR_INVALID, 0,
+            "not an image archive: neither oci-layout nor manifest.json found; for a root filesystem give --name");
     if (scan->n_entries == 0)
         return err_new(ERR_INVALID, 0, "the archive is empty");
     SCOPED(str_done) Str config = {0};
     SCOPED(strvec_done) StrVec refs = {0}, digests = {0};
-    str_fmt(&config, "{\"architecture\":\"%s\",\"os\":\"linux\",\"config\":{},\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"%s\"]}}",
+    str_fmt(&config,
+            "{\"architecture\":\"%s\",\"os\":\"linux\",\"config\":{},\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"%"
+            "s\"]}}",
             image_host_architecture(), scan->diff_digest);
     strvec_add(&refs, im->ref);
     RootFs r = {.fd = fd, .scan = scan};
@@ -411,7 +419,8 @@ static Err *import_file(Import *im, int fd)
     bool is_layout = scan.has_oci_layout && scan.has_index;
     if (!is_layout && !scan.has_docker_manifest) {
         if (!im->ref && scan.has_docker_v0)
-            return err_new(ERR_UNSUPPORTED, 0, "docker archive without manifest.json, as Docker made them before 1.10: load and save it "
+            return err_new(ERR_UNSUPPORTED, 0,
+                           "docker archive without manifest.json, as Docker made them before 1.10: load and save it "
                            "with a newer Docker");
         return import_rootfs(im, fd, &scan);
     }
@@ -436,7 +445,8 @@ static Err *import_dir(Import *im, const char *path, int root)
         return import_archive_dir(im, &src);
     }
     if (!im->ref)
-        return err_new(ERR_INVALID, 0, "not an image: neither oci-layout nor manifest.json found; for a root filesystem give --name");
+        return err_new(ERR_INVALID, 0,
+                       "not an image: neither oci-layout nor manifest.json found; for a root filesystem give --name");
     SCOPED(mem_free) char *tar = mem_fmt("%s/rootfs.tar", im->tmp);
     SCOPED(fd_close) int fd = open(tar, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
@@ -482,7 +492,8 @@ static Err *spool(const Import *im, int from, int *ret)
 
 Err *import_path(Import *im, const char *path)
 {
-    SCOPED(fd_close) int fd = str_eq(path, "-") ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0) : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    SCOPED(fd_close)
+    int fd = str_eq(path, "-") ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0) : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     struct stat st;
     if (fd < 0 || fstat(fd, &st) < 0)
         return err_new(errno == ENOENT ? ERR_NOT_FOUND : ERR_SYS, errno, "open");

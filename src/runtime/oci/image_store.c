@@ -80,7 +80,8 @@ Err *image_store_open(const char *dir, ImageStore **ret)
         if (e)
             return e;
     }
-    /* What cannot be swept now (a full disk, an import under way) is swept at the next open. A broken index is for the caller. */
+    /* What cannot be swept now (a full disk, an import under way) is swept at the next open. A broken index is for the
+     * caller. */
     err_free(store_sweep(s, NULL));
     SCOPED(index_done) Index x = {0};
     e = index_load(s, &x);
@@ -137,8 +138,8 @@ static Err *index_parse(const char *text, size_t n, Index *ret)
     if (e)
         return e;
     if (json_i64(j, "version", 0) != STORE_VERSION)
-        return err_new(ERR_INVALID, 0, "version %lld; this program knows version %d", (long long)json_i64(j, "version", 0),
-                       STORE_VERSION);
+        return err_new(ERR_INVALID, 0, "version %lld; this program knows version %d",
+                       (long long)json_i64(j, "version", 0), STORE_VERSION);
     const json_t *images = json_object_get(j, "images");
     for (size_t i = 0; i < json_array_size(images); i++) {
         const json_t *o = json_array_get(images, i);
@@ -289,7 +290,8 @@ static Err *find_prefix(const Index *x, const char *hex, IndexEntry **ret)
         if (strncmp(x->v[i].id + 7, hex, n) != 0)
             continue;
         if (*ret)
-            return err_new(ERR_INVALID, 0, "image id %s is ambiguous: %.19s... and %.19s... begin so", hex, (*ret)->id, x->v[i].id);
+            return err_new(ERR_INVALID, 0, "image id %s is ambiguous: %.19s... and %.19s... begin so", hex, (*ret)->id,
+                           x->v[i].id);
         *ret = &x->v[i];
     }
     return NULL;
@@ -303,7 +305,8 @@ Err *index_resolve(const Index *x, const char *ref_or_id, IndexEntry **ret, char
     bool can_be_id = n >= 1 && n <= 64 && image_is_hex(hex, n);
     IndexEntry *found = NULL;
     SCOPED(mem_free) char *normal = NULL;
-    /* A name goes before an id that begins like it, as with Docker; what can only be an id is not looked at as a name. */
+    /* A name goes before an id that begins like it, as with Docker; what can only be an id is not looked at
+     * as a name. */
     if (!(can_be_id && (has_scheme || n == 64))) {
         SCOPED(image_ref_done) ImageRef r = {0};
         Err *e = image_ref_parse(ref_or_id, &r);

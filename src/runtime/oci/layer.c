@@ -1,5 +1,5 @@
-/* Reading a layer: two libarchive readers, one behind the other. The outer one ("raw") only undoes the compression, so that the
- * bytes between the two can be hashed: they are what a diff_id is the digest of. */
+/* Reading a layer: two libarchive readers, one behind the other. The outer one ("raw") only undoes the compression, so
+ * that the bytes between the two can be hashed: they are what a diff_id is the digest of. */
 #include "runtime/oci/layer_priv.h"
 
 #include <stdio.h>
@@ -14,13 +14,13 @@ struct LayerReader {
     LayerOptions o;
     int64_t max_bytes;
     struct archive *outer, *tar;
-    Digester *blob, *diff;  /* NULL = not asked for */
-    unsigned char *buf;     /* READ_SIZE bytes of the file */
+    Digester *blob, *diff; /* NULL = not asked for */
+    unsigned char *buf;    /* READ_SIZE bytes of the file */
     off_t pos;
-    int64_t n_plain;        /* uncompressed bytes so far */
+    int64_t n_plain; /* uncompressed bytes so far */
     size_t n_entries;
     bool outer_done;
-    Err *failed;            /* why a callback failed, when libarchive cannot say it as well */
+    Err *failed; /* why a callback failed, when libarchive cannot say it as well */
 };
 
 void layer_scan_done(LayerScan *s)
@@ -99,7 +99,8 @@ static la_ssize_t read_plain(struct archive *a, void *arg, const void **ret)
     if (n == 0)
         return 0;
     if (__builtin_add_overflow(r->n_plain, (int64_t)n, &r->n_plain) || r->n_plain > r->max_bytes) {
-        r->failed = err_new(ERR_LIMIT, 0, "%s is larger than %lld bytes when uncompressed", r->o.name, (long long)r->max_bytes);
+        r->failed =
+            err_new(ERR_LIMIT, 0, "%s is larger than %lld bytes when uncompressed", r->o.name, (long long)r->max_bytes);
         archive_set_error(a, EFBIG, "too large");
         return -1;
     }
@@ -186,7 +187,8 @@ Err *layer_reader_data(LayerReader *r, const void **ret_buf, size_t *ret_n, int6
 
 Err *layer_reader_finish(LayerReader *r, char **ret_blob, char **ret_diff)
 {
-    /* The tar reader stops at the end marker, the uncompression at the end of its stream: the digests cover what follows too. */
+    /* The tar reader stops at the end marker, the uncompression at the end of its stream: the digests cover what
+     * follows too. */
     const void *p;
     la_ssize_t n;
     while ((n = read_plain(r->tar, r, &p)) > 0)
@@ -280,7 +282,8 @@ static Err *scan_entry(const LayerReader *r, struct archive_entry *entry, LayerS
         strvec_add_take(&s->whiteouts, kind == NAME_OPAQUE ? mem_fmt("%s/", target) : mem_dup_str(target));
         free(target);
         if (*n_whiteout > LAYER_MAX_WHITEOUT_BYTES)
-            return err_new(ERR_LIMIT, 0, "%s has more than %zu bytes of whiteouts", r->o.name, LAYER_MAX_WHITEOUT_BYTES);
+            return err_new(ERR_LIMIT, 0, "%s has more than %zu bytes of whiteouts", r->o.name,
+                           LAYER_MAX_WHITEOUT_BYTES);
     } else if (kind == NAME_PLAIN && archive_entry_filetype(entry) == AE_IFREG && !archive_entry_hardlink(entry)) {
         int64_t size = archive_entry_size(entry);
         if (size < 0 || __builtin_add_overflow(s->size_bytes, size, &s->size_bytes))

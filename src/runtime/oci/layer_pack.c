@@ -23,8 +23,14 @@ static void pack_done(Pack *p)
     (void)archive_read_free(p->disk);
     (void)archive_write_free(p->tar);
 }
-static inline void pack_done_at(Pack *p) { pack_done(p); }
-static inline void entry_free_at(struct archive_entry **e) { archive_entry_free(*e); }
+static inline void pack_done_at(Pack *p)
+{
+    pack_done(p);
+}
+static inline void entry_free_at(struct archive_entry **e)
+{
+    archive_entry_free(*e);
+}
 
 static int by_name(const FTSENT **a, const FTSENT **b)
 {
@@ -68,7 +74,8 @@ static Err *pack_entry(const Pack *p, const FTSENT *ent, size_t n_root)
     archive_entry_copy_sourcepath(entry, path);
     archive_entry_set_pathname(entry, name);
     if (archive_read_disk_entry_from_file(p->disk, entry, fd, ent->fts_statp) < ARCHIVE_WARN)
-        return err_new(ERR_SYS, archive_errno(p->disk) > 0 ? archive_errno(p->disk) : EIO, "read attributes of %s", path);
+        return err_new(ERR_SYS, archive_errno(p->disk) > 0 ? archive_errno(p->disk) : EIO, "read attributes of %s",
+                       path);
     archive_entry_sparse_clear(entry);
     archive_entry_set_uname(entry, NULL); /* the image's passwd says who that is, not ours */
     archive_entry_set_gname(entry, NULL);
@@ -89,7 +96,8 @@ Err *layer_pack(const char *dir, int fd)
     for (size_t n = strlen(root); n > 1 && root[n - 1] == '/';)
         root[--n] = '\0';
     size_t n_root = str_eq(root, "/") ? 0 : strlen(root);
-    SCOPED(pack_done) Pack p = {.disk = archive_read_disk_new(), .tar = archive_write_new(), .links = archive_entry_linkresolver_new()};
+    SCOPED(pack_done)
+    Pack p = {.disk = archive_read_disk_new(), .tar = archive_write_new(), .links = archive_entry_linkresolver_new()};
     archive_entry_linkresolver_set_strategy(p.links, ARCHIVE_FORMAT_TAR_PAX_INTERCHANGE);
     (void)archive_read_disk_set_symlink_physical(p.disk);
     (void)archive_read_disk_set_behavior(p.disk, ARCHIVE_READDISK_NO_ACL | ARCHIVE_READDISK_NO_FFLAGS);

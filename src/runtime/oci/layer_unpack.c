@@ -1,6 +1,6 @@
-/* Writing a layer. The archive is untrusted and we are root: every directory that an entry names is opened with openat2 and
- * RESOLVE_IN_ROOT, so symlinks of the image (its own, or lower layers') are followed as the container would follow them, and
- * never lead out; the last component of a path is never followed. */
+/* Writing a layer. The archive is untrusted and we are root: every directory that an entry names is opened with openat2
+ * and RESOLVE_IN_ROOT, so symlinks of the image (its own, or lower layers') are followed as the container would follow
+ * them, and never lead out; the last component of a path is never followed. */
 #include "runtime/oci/layer_priv.h"
 
 #include <fcntl.h>
@@ -16,8 +16,8 @@
 #include "os/fault.h"
 #include "os/fs.h"
 
-#define RESOLVE_TRIES 128   /* openat2(2): EAGAIN asks to try again */
-#define LINK_DEPTH_MAX 40   /* MAXSYMLINKS of the kernel */
+#define RESOLVE_TRIES   128   /* openat2(2): EAGAIN asks to try again */
+#define LINK_DEPTH_MAX  40    /* MAXSYMLINKS of the kernel */
 #define XATTR_MAX_BYTES 65536 /* XATTR_SIZE_MAX */
 
 typedef struct { /* what a directory gets at the end, when nothing is put into it any more */
@@ -30,7 +30,7 @@ typedef struct {
     const char *name; /* for messages */
     int root;
     unsigned flags;
-    bool owners; /* we may give files away */
+    bool owners;       /* we may give files away */
     char *parent_path; /* the directory that the last entry was in, and its descriptor */
     int parent_fd;
     size_t n_dirs;
@@ -46,7 +46,10 @@ static void unpack_done(Unpack *u)
     free(u->dirs);
     layer_reader_free(u->reader);
 }
-static inline void unpack_done_at(Unpack *u) { unpack_done(u); }
+static inline void unpack_done_at(Unpack *u)
+{
+    unpack_done(u);
+}
 
 static Err *entry_failed(const Unpack *u, const char *doing, const char *path)
 {
@@ -69,6 +72,27 @@ static int open_in_root(int root, const char *path, int flags)
             return (int)fd;
     }
     return -1;
+}
+
+/* Components of the path that a directory really has, symlinks resolved; -1 = longer than any path may be. Seen from an
+ * overlay that is mounted nowhere, it begins at the overlay's root. */
+static int depth_of(int fd)
+{
+    char buf[LAYER_MAX_PATH + 1];
+    SCOPED(mem_free) char *p = mem_fmt("/proc/self/fd/%d", fd);
+    ssize_t n = readlink(p, buf, sizeof buf);
+    int depth = 0;
+    if (n < 0 || n == (ssize_t)sizeof buf)
+        return -1;
+    for (ssize_t i = 0; i < n; i++)
+        depth += buf[i] == '/' && i + 1 < n;
+    return depth;
+}
+
+static bool is_too_deep(int root, int fd)
+{
+    int depth = depth_of(fd);
+    return depth < 0 || depth - depth_of(root) >= LAYER_MAX_DEPTH;
 }
 
 static int ensure_dir(int root, const char *path, unsigned depth);
@@ -112,10 +136,15 @@ static int ensure_dir(int root, const char *path, unsigned depth)
         errno = ENOENT;
         return -1;
     }
-    /* The recursion is as deep as the path has components, at most LAYER_MAX_PATH / 2, with small frames but for link targets. */
+    /* The recursion is as deep as the path has components, at most LAYER_MAX_PATH / 2, with small frames but for link
+     * targets. */
     SCOPED(fd_close) int parent = ensure_dir(root, dir, depth);
     if (parent < 0)
         return -1;
+    if (is_too_deep(root, parent)) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
     if (fault_hit("mkdir"))
         return -1;
     if (mkdirat(parent, name, 0755) < 0)
@@ -138,6 +167,11 @@ static Err *entry_parent(Unpack *u, const char *path, int *ret_fd, const char **
         int fd = ensure_dir(u->root, dir, 0);
         if (fd < 0)
             return entry_failed(u, "open directory of", path);
+        if (is_too_deep(u->root, fd)) {
+            fd_close(fd);
+            return err_new(ERR_LIMIT, 0, "unpack %s: %.100s...: more than %d directories deep", u->name, path,
+                           LAYER_MAX_DEPTH);
+        }
         fd_close(u->parent_fd);
         u->parent_fd = fd;
         mem_set_str(&u->parent_path, dir);
@@ -215,8 +249,8 @@ static Err *write_at(const Unpack *u, int fd, const char *path, const char *p, s
 /* Holes of a sparse entry stay holes: its blocks say where they belong. */
 static Err *make_file(Unpack *u, int parent, const char *base, const char *path, struct archive_entry *entry)
 {
-    SCOPED(fd_close) int fd =
-        fault_hit("open") ? -1 : openat(parent, base, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    SCOPED(fd_close)
+    int fd = fault_hit("open") ? -1 : openat(parent, base, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return entry_failed(u, "create", path);
     for (;;) {
@@ -248,7 +282,8 @@ static Err *make_hardlink(Unpack *u, int parent, const char *base, const char *p
     SCOPED(fd_close) int from = open_in_root(u->root, dir, O_PATH | O_DIRECTORY);
     if (from < 0 || linkat(from, slash ? slash + 1 : target, parent, base, 0) < 0) {
         if (errno == ENOENT)
-            return err_new(ERR_INVALID, 0, "unpack %s: %.200s is a hard link to %.200s, which is not there", u->name, path, target);
+            return err_new(ERR_INVALID, 0, "unpack %s: %.200s is a hard link to %.200s, which is not there", u->name,
+                           path, target);
         return entry_failed(u, "make hard link", path);
     }
     return NULL;
@@ -260,7 +295,8 @@ static Err *make_device(const Unpack *u, int parent, const char *base, const cha
     mode_t type = archive_entry_filetype(entry);
     /* Overlay reads character device 0:0 as "deleted below": an image must say that with .wh. names. */
     if (type == AE_IFCHR && dev == 0)
-        return err_new(ERR_INVALID, 0, "unpack %s: %.200s is the character device 0:0, which no image can hold", u->name, path);
+        return err_new(ERR_INVALID, 0, "unpack %s: %.200s is the character device 0:0, which no image can hold",
+                       u->name, path);
     if (type == AE_IFIFO)
         dev = 0;
     return mknodat(parent, base, type | 0600, dev) < 0 ? entry_failed(u, "make device", path) : NULL;
@@ -293,7 +329,8 @@ static Err *make_dir(const Unpack *u, int parent, const char *base, const char *
     return fault_hit("mkdir") || mkdirat(parent, base, 0700) < 0 ? entry_failed(u, "make directory", path) : NULL;
 }
 
-static Err *make_entry(Unpack *u, int parent, const char *base, const char *path, struct archive_entry *entry, bool *ret_made)
+static Err *make_entry(Unpack *u, int parent, const char *base, const char *path, struct archive_entry *entry,
+                       bool *ret_made)
 {
     mode_t type = archive_entry_filetype(entry);
     *ret_made = true;
@@ -347,11 +384,12 @@ static Err *set_xattrs(const Unpack *u, int parent, const char *base, const char
         if (!name || !keep_xattr(name))
             continue;
         if (n > XATTR_MAX_BYTES)
-            return err_new(ERR_LIMIT, 0, "unpack %s: extended attribute %.100s of %.200s has %zu bytes", u->name, name, path, n);
+            return err_new(ERR_LIMIT, 0, "unpack %s: extended attribute %.100s of %.200s has %zu bytes", u->name, name,
+                           path, n);
         if (lsetxattr(p, name, value, n, 0) == 0)
             continue;
-        /* A file system without them, a label of another security module, an attribute that only privilege may set: the container
-         * engines go on as well. But a lost file capability would be a program that fails later. */
+        /* A file system without them, a label of another security module, an attribute that only privilege may set: the
+         * container engines go on as well. But a lost file capability would be a program that fails later. */
         bool is_capability = str_eq(name, "security.capability");
         if (errno != ENOTSUP && (is_capability || errno != EPERM))
             return err_new(ERR_SYS, errno, "unpack %s: set %.100s of %.200s", u->name, name, path);
@@ -379,8 +417,10 @@ static Err *set_metadata(Unpack *u, int parent, const char *base, const char *pa
         if (e)
             return e;
     }
-    struct timespec mtime = entry_time(archive_entry_mtime_is_set(entry), archive_entry_mtime(entry), archive_entry_mtime_nsec(entry));
-    struct timespec atime = entry_time(archive_entry_atime_is_set(entry), archive_entry_atime(entry), archive_entry_atime_nsec(entry));
+    struct timespec mtime =
+        entry_time(archive_entry_mtime_is_set(entry), archive_entry_mtime(entry), archive_entry_mtime_nsec(entry));
+    struct timespec atime =
+        entry_time(archive_entry_atime_is_set(entry), archive_entry_atime(entry), archive_entry_atime_nsec(entry));
     if (!archive_entry_atime_is_set(entry))
         atime = mtime;
     if (type == AE_IFDIR) {
@@ -446,8 +486,12 @@ static Err *unpack_entry(Unpack *u, struct archive_entry *entry)
 
 Err *layer_unpack(int fd, const LayerOptions *o, const LayerScan *scan, int root, unsigned flags)
 {
-    SCOPED(unpack_done) Unpack u = {.name = o->name, .root = root, .flags = flags, .parent_fd = -EBADF,
-                                    .owners = geteuid() == 0 && !(flags & LAYER_FILES_ONLY)};
+    SCOPED(unpack_done)
+    Unpack u = {.name = o->name,
+                .root = root,
+                .flags = flags,
+                .parent_fd = -EBADF,
+                .owners = geteuid() == 0 && !(flags & LAYER_FILES_ONLY)};
     Err *e = NULL;
     for (size_t i = 0; !(flags & LAYER_FILES_ONLY) && i < scan->whiteouts.n; i++) {
         e = apply_whiteout(&u, scan->whiteouts.v[i]);
