@@ -1,6 +1,9 @@
 # shellcheck shell=sh
 # lib.sh - what the three programs of the ML worker share. Runs in busybox's shell.
 
+# Whether something is mounted at $1. (Debian's busybox has no mountpoint.)
+is_volume() { grep -q " $1 " /proc/mounts; }
+
 # A directory that outlives an in-place restart: the one that is named, else the first of these that is a volume. Nothing
 # if there is none: the announcement's manifest mounts no volumes.
 kept_dir() {
@@ -9,7 +12,7 @@ kept_dir() {
         return
     fi
     for d in /work /checkpoint; do
-        if mountpoint -q "$d" 2>/dev/null; then
+        if is_volume "$d"; then
             echo "$d"
             return
         fi

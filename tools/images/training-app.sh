@@ -11,7 +11,7 @@ set -eu
 trap 'echo "training: stopping at step $step"; exit 143' TERM INT
 dir=${CHECKPOINT_DIR:-}
 for d in /checkpoint /work; do
-    if [ -z "$dir" ] && mountpoint -q "$d" 2>/dev/null; then dir=$d; fi
+    if [ -z "$dir" ] && is_volume "$d"; then dir=$d; fi
 done
 [ -n "$dir" ] || dir=/tmp
 mkdir -p "$dir"
