@@ -229,10 +229,12 @@ static bool base64_decode(const char *s, uint8_t **ret, size_t *ret_n)
         if (*s == '\n' || *s == '\r')
             continue;
         int v = base64_digit(*s);
-        if (*s == '=' && chars % 4 >= 2)
-            v = 0, pads++;
-        else if (v < 0 || pads)
+        if (*s == '=' && chars % 4 >= 2) {
+            v = 0;
+            pads++;
+        } else if (v < 0 || pads) {
             return false;
+        }
         bits = bits << 6 | (uint32_t)v;
         if (++chars % 4 == 0) {
             out[n++] = (uint8_t)(bits >> 16);

@@ -103,8 +103,8 @@ static bool parse(const char *q, Value *ret)
     int ten, two;
     if (!any || !scale_parse(q, &ten, &two, &ret->format))
         return false;
-    while (n && digits[n - 1] == '0')
-        n--, fraction--;
+    for (; n && digits[n - 1] == '0'; n--)
+        fraction--;
     if (n)
         ret->nano = scaled(digits, n, 9 + ten - fraction, two);
     else

@@ -44,8 +44,10 @@ static bool alnum(char c)
 /* [a-z0-9] with <inner> characters too in between; <lead> may come first. */
 static bool label_matches(const char *s, size_t n, const char *inner, char lead)
 {
-    if (n && lead && *s == lead)
-        s++, n--;
+    if (n && lead && *s == lead) {
+        s++;
+        n--;
+    }
     if (!n || !lower_or_digit(s[0]) || !lower_or_digit(s[n - 1]))
         return false;
     for (size_t i = 0; i < n; i++)

@@ -497,13 +497,20 @@ static Err *read_node(Reader *r, json_t **ret)
     return e;
 }
 
+static void skip_space(const char **text, size_t *n)
+{
+    while (*n && **text && strchr(" \t\r\n", **text)) {
+        ++*text;
+        --*n;
+    }
+}
+
 /* kubectl gives what begins with a brace to its JSON decoder, which takes several documents in a row. NULL: not JSON. */
 static json_t *json_documents(const char *text, size_t n)
 {
     SCOPED(json_unref) json_t *all = json_array();
     for (;;) {
-        while (n && *text && strchr(" \t\r\n", *text))
-            text++, n--;
+        skip_space(&text, &n);
         if (!n)
             return json_array_size(all) ? MOVE(all, NULL) : NULL;
         json_error_t why;
@@ -518,8 +525,7 @@ static json_t *json_documents(const char *text, size_t n)
 
 static bool begins_with_brace(const char *text, size_t n)
 {
-    while (n && *text && strchr(" \t\r\n", *text))
-        text++, n--;
+    skip_space(&text, &n);
     return n && *text == '{';
 }
 
