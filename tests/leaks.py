@@ -25,9 +25,12 @@ def _processes():
         name = stat[stat.index("(") + 1 : stat.rindex(")")]
         fields = stat[stat.rindex(")") + 2 :].split()
         ours = name.startswith("reprise") or name in ("crun", "runc", "runc:[2:INIT]") or "libcrun" in name
-        ours = ours or "/reprise/" in _read(f"/proc/{pid}/cgroup")
+        cgroup = _read(f"/proc/{pid}/cgroup")
+        ours = ours or "/reprise/" in cgroup
         if ours and fields[0] != "Z":
-            found.add(f"{pid} {fields[19]} {name}")
+            pod = re.search(r"/reprise/(\S+)", cgroup)
+            command = _read(f"/proc/{pid}/cmdline").replace("\0", " ").strip()[:300]
+            found.add(f"{pid} {fields[19]} {name} ({command}) {pod.group(1) if pod else ''}")
     return found
 
 
@@ -117,6 +120,10 @@ def take():
     return {kind: look() for kind, look in KINDS.items()}
 
 
-def diff(before, after):
-    """A line for each thing that <after> has and <before> has not."""
-    return [f"{kind} left behind: {item}" for kind in KINDS for item in sorted(after[kind] - before[kind])]
+def diff(before, after, mine=None):
+    """A line for each thing that <after> has and <before> has not. On a machine that others use at the same time,
+    REPRISE_SHARED_HOST=1 keeps only what bears one of the marks <mine> (a directory, a UID)."""
+    lines = [f"{kind} left behind: {item}" for kind in KINDS for item in sorted(after[kind] - before[kind])]
+    if mine is None or not os.environ.get("REPRISE_SHARED_HOST"):
+        return lines
+    return [line for line in lines if any(mark in line for mark in mine)]

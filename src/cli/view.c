@@ -432,7 +432,8 @@ void view_event(View *v, const Pod *p, bool warning, const char *reason, const c
                 int64_t now_ns)
 {
     /* What the statuses show anyway. */
-    static const char *const shown[] = {"Scheduled", "Pulled", "Created", "Started", "Killing"};
+    static const char *const shown[] = {"Scheduled", "Pulled", "Created", "Started", "Killing", "InPlaceRestartStarted",
+                                        "InPlaceRestartCompleted"};
     if (is_documents(v))
         return;
     for (size_t i = 0; i < ARRAY_LEN(shown); i++)

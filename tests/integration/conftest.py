@@ -282,12 +282,12 @@ def reprise(folder, image_store, request):
     yield it
     it.close()
     if audit:
-        left = leaks.diff(before, leaks.take())
+        left = leaks.diff(before, leaks.take(), [folder])
         for _ in range(40):
             if not left:
                 break
             time.sleep(0.1)
-            left = leaks.diff(before, leaks.take())
+            left = leaks.diff(before, leaks.take(), [folder])
         assert not left, "\n".join(left)
 
 
