@@ -118,9 +118,9 @@ static bool dir_empty(const char *path)
 
 static void on_deleted(void *arg, int status, const char *text)
 {
-    (void)arg;
     if (status != 0)
         shim_log("delete a writable layer: %s", text);
+    shim_maybe_end(arg); /* it may have been the last thing that the shim was there for */
 }
 
 Err *rootfs_remove(Shim *s, const char *id)
@@ -139,5 +139,5 @@ Err *rootfs_remove(Shim *s, const char *id)
     if (rename(top, away) < 0)
         return err_new(ERR_SYS, errno, "rename %s", top);
     const char *argv[] = {"/proc/self/exe", "--delete", away, NULL};
-    return cmd_run(s, &(CmdSpec){.argv = argv}, on_deleted, NULL, NULL);
+    return cmd_run(s, &(CmdSpec){.argv = argv}, on_deleted, s, NULL);
 }

@@ -225,6 +225,11 @@ class Reprise:
                     text += parts[3] + ("\n" if parts[2] == "F" else "")
         return text
 
+    def delete(self, pod, *args):
+        """`reprise delete`, for a Pod that --keep left."""
+        name = f"{pod['metadata'].get('namespace', 'default')}/{pod['metadata']['name']}"
+        return self.command("delete", name, *self.dirs, *args, check=True)
+
     def close(self):
         """Ends what the test left running in the background; whatever lives after that is a leak."""
         for pod in self._background:

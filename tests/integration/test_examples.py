@@ -1,10 +1,24 @@
-"""Each manifest of examples/ does what its comment says. (--keep: the logs of a Pod that has ended stay, to be read here.)"""
+"""Each manifest of examples/ does what its comment says."""
 import os
 
 import pytest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 EXAMPLES = os.path.join(os.path.dirname(os.path.dirname(HERE)), "examples")
+
+
+@pytest.fixture
+def kept(reprise):
+    """Runs an example to its end with --keep, so that the logs stay to be read; deletes its Pod when the test is done."""
+    pods = []
+
+    def run(name):
+        done = reprise.run_pod(f"examples/{name}.yaml", "--keep")
+        pods[:] = [done.pod]  # a Pod that has ended is replaced by the next of its name
+        return done
+    yield run
+    for pod in pods:
+        reprise.delete(pod)
 
 
 def statuses(pod):
@@ -49,8 +63,8 @@ def test_valid(reprise, name):
     assert ("onExit" in done.stderr + done.stdout) == (name == "announcement-onexit.yaml"), done.explain()
 
 
-def test_ml_worker(reprise):
-    run = reprise.run_pod("examples/ml-worker.yaml", "--keep")
+def test_ml_worker(reprise, kept):
+    run = kept("ml-worker")
     check_succeeded(run, 2, {"setup-environment": 2, "watcher-sidecar": 2, "main-application": 2})
     sources = [statuses(p)["watcher-sidecar"]["state"]["terminated"]["exitCode"] for p in run.pods
                if restarting(p) == "True" and "terminated" in statuses(p)["watcher-sidecar"]["state"]]
@@ -81,27 +95,27 @@ def test_announcement(reprise, name):
     assert (last["exitCode"], last["reason"]) == (137, "RestartingAllContainers")
 
 
-def test_reinit_shared_state(reprise):
-    run = reprise.run_pod("examples/reinit-shared-state.yaml", "--keep")
+def test_reinit_shared_state(reprise, kept):
+    run = kept("reinit-shared-state")
     check_succeeded(run, 1, {"make-state": 1, "main": 1})
     assert "shared state is corrupted" in reprise.log(run.pod, "main", 0)
     assert "made, 2 times" in reprise.log(run.pod, "make-state", 1)
     assert "state is sound: 1 2 3 4 5" in reprise.log(run.pod, "main", 1)
 
 
-def test_queue_worker(reprise):
-    run = reprise.run_pod("examples/queue-worker.yaml", "--keep")
+def test_queue_worker(reprise, kept):
+    run = kept("queue-worker")
     check_succeeded(run, 4, {"fill-queue": 4, "take-item": 4, "worker": 4})
     log = reprise.log(run.pod, "worker")
     assert [line for line in log.splitlines() if line.startswith("working")] == [f"working on task {i}" for i in (1, 2, 3, 4)]
     # The claim is kept after the Pod: the queue is empty for the next Pod too.
-    again = reprise.run_pod("examples/queue-worker.yaml", "--keep")
+    again = kept("queue-worker")
     check_succeeded(again, 0, {"fill-queue": 0, "take-item": 0, "worker": 0})
     assert "the queue is empty" in reprise.log(again.pod, "worker")
 
 
-def test_game_session(reprise):
-    run = reprise.run_pod("examples/game-session.yaml", "--keep")
+def test_game_session(reprise, kept):
+    run = kept("game-session")
     check_succeeded(run, 2, {"prepare-arena": 2, "scoreboard": 2, "server": 2})
     for match in (1, 2, 3):
         assert f"match {match} is over: {match}:0" in reprise.log(run.pod, "server", match - 1)
@@ -112,8 +126,8 @@ def test_game_session(reprise):
             assert now["scoreboard"]["started"], pod["status"]
 
 
-def test_lease_sidecar(reprise):
-    run = reprise.run_pod("examples/lease-sidecar.yaml", "--keep")
+def test_lease_sidecar(reprise, kept):
+    run = kept("lease-sidecar")
     check_succeeded(run, 1, {"lease-keeper": 1, "main": 1})
     assert "working under lease-1" in reprise.log(run.pod, "main", 0)
     assert "done under lease-2" in reprise.log(run.pod, "main", 1)
