@@ -142,15 +142,17 @@ void logtail_follow(LogTail *t, const char *container, uint32_t attempt)
         Followed *f = t->files.v[i];
         if (strcmp(f->container, container) != 0)
             continue;
-        if (f->attempt >= attempt) {
+        if (f->attempt == attempt) {
             watch(f);
             poll_file(f);
             return;
         }
-        poll_file(f); /* to its end */
+        poll_file(f);
+        /* The last words of the attempt before may still be on their way from a pipe to its file. */
+        if (f->attempt + 1 == attempt)
+            continue;
         let_go(f);
-        t->files.v[i] = t->files.v[--t->files.n];
-        break;
+        t->files.v[i--] = t->files.v[--t->files.n];
     }
     Followed *f = NEW(Followed);
     f->tail = t;

@@ -12,7 +12,7 @@ typedef void LogTailLine(void *arg, const char *container, uint32_t attempt, con
 
 /* <dir>: the Pod's log directory, <dir>/<container>/<attempt>.log. Never NULL. */
 LogTail *logtail_new(uv_loop_t *loop, const char *dir, LogTailLine *fn, void *arg);
-/* Follows that attempt, from its first line; earlier attempts of the container are read to their end and let go. Calling
+/* Follows that attempt, from its first line; the attempt before is followed on, earlier ones are let go. Calling
  * again for the same attempt does nothing; a file that is not there yet is waited for. */
 void logtail_follow(LogTail *t, const char *container, uint32_t attempt);
 /* Reads what is there now: before the files are removed, and at the end. */

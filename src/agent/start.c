@@ -190,12 +190,13 @@ static Err *make_config(StartOp *op, const Container *c, const char *image_id, M
     Worker *w = op->w;
     const Pod *p = w->rec.pod;
     VolumesContext ctx = worker_volumes(w);
-    SCOPED(strvec_done) StrVec warnings = {0};
-    ctx.warnings = &warnings;
+    SCOPED(strvec_done) StrVec warnings = {0}, dns_warnings = {0};
+    ctx.warnings = &dns_warnings;
     w->agent->cfg.rt->ops->pod_facts(w->agent->cfg.rt, worker_uid(w), &m->facts);
     Err *e = write_pod_files(w, op->sandbox_id, &ctx, &m->facts);
     if (e)
         return e;
+    ctx.warnings = &warnings;
     StrList ips = {0};
     LIST_EACH(s, &m->facts.sandboxes)
         if (str_eq(s->id, op->sandbox_id))
@@ -241,6 +242,8 @@ static Err *make_config(StartOp *op, const Container *c, const char *image_id, M
         cc->pid_target_id = t->id;
     }
     cc->spec_hash = m->hash;
+    for (size_t i = 0; i < dns_warnings.n; i++)
+        worker_event(w, true, "DNSConfigForming", NULL, "%s", dns_warnings.v[i]);
     for (size_t i = 0; i < warnings.n; i++)
         worker_event(w, true, "InvalidEnvironmentVariableNames", c->name, "%s", warnings.v[i]);
     DeviceList devices = {0};

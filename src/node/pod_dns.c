@@ -242,9 +242,8 @@ Err *pod_dns(const Pod *p, const char *host_resolv_conf, StrVec *warnings, PodDn
 {
     const PodSpec *s = &p->spec;
     const char *policy = str_empty(s->dns_policy) ? "ClusterFirst" : s->dns_policy;
-    bool none = str_eq(policy, "None"), first = str_eq(policy, "ClusterFirst"),
-         with_host = str_eq(policy, "ClusterFirstWithHostNet");
-    if (!none && !first && !with_host && !str_eq(policy, "Default"))
+    bool none = str_eq(policy, "None");
+    if (!none && !str_eq(policy, "ClusterFirst") && !str_eq(policy, "ClusterFirstWithHostNet") && !str_eq(policy, "Default"))
         return err_new(ERR_INVALID, 0, "invalid DNSPolicy=%s", policy);
     PodDns d = {0};
     if (!none) {
@@ -254,11 +253,8 @@ Err *pod_dns(const Pod *p, const char *host_resolv_conf, StrVec *warnings, PodDn
             return e;
         }
     }
-    if (with_host || (first && !s->host_network.v))
-        warn(warnings,
-             mem_fmt("pod: \"%s_%s(%s)\". kubelet does not have ClusterDNS IP configured and cannot create Pod using "
-                     "\"ClusterFirst\" policy. Falling back to \"Default\" policy.",
-                     str_or(p->metadata.name, ""), pod_namespace(p), str_or(p->metadata.uid, "")));
+    /* ClusterFirst is Default where there is no cluster DNS. The kubelet warns of that each time; here it is so by design, and a
+     * warning at every Pod would only teach people to read none. */
     if (s->dns_config) {
         add_new(&d.servers, &s->dns_config->nameservers);
         add_new(&d.searches, &s->dns_config->searches);

@@ -619,10 +619,11 @@ static Err *req_new(Cni *c, Op op, const CniPod *pod, CniDone *done, void *arg, 
         return err_new(ERR_INVALID, 0, "sandbox id \"%s\": CNI allows letters, digits, '_', '.', '-'",
                        str_or(pod->sandbox_id, ""));
     SCOPED(mem_free) char *netns = netns_identity(pod->netns_path), *own = netns_identity("/proc/self/ns/net");
-    if (op != OP_DEL && !netns[0])
+    bool enters = op == OP_ADD || op == OP_CHECK;
+    if (enters && !netns[0])
         return err_new(ERR_NOT_FOUND, 0, "network namespace %s of sandbox %s does not exist",
                        str_or(pod->netns_path, ""), pod->sandbox_id);
-    if (op != OP_DEL && str_eq(netns, own))
+    if (enters && str_eq(netns, own))
         return err_new(ERR_INVALID, 0, "%s is the host's network namespace, not one of sandbox %s", pod->netns_path,
                        pod->sandbox_id);
     CniReq *r = NEW(CniReq);
