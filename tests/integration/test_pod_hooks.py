@@ -6,11 +6,11 @@ import pytest
 
 from pods import container, http_peer, is_running, pod, shared, status, when
 
-TRAP = "trap 'echo term >> /shared/log; exit 0' TERM; while :; do sleep 0.05; done"
+TRAP = "trap 'echo term >> /shared/said; exit 0' TERM; while :; do sleep 0.05; done"
 
 
 def read(folder):
-    path = os.path.join(folder, "log")
+    path = os.path.join(folder, "said")
     return open(path).read().split() if os.path.exists(path) else []
 
 
@@ -28,7 +28,7 @@ def hook(**handler):
 
 def test_post_start_exec(reprise, folder):
     spec, mount = shared(folder)
-    main = container(script="until [ -e /shared/log ]; do sleep 0.05; done", lifecycle={"postStart": hook(sh="echo post >> /shared/log")},
+    main = container(script="until [ -e /shared/said ]; do sleep 0.05; done", lifecycle={"postStart": hook(sh="echo post >> /shared/said")},
                      **mount)
     run = reprise.run_pod(pod(main, **spec))
     assert run.returncode == 0, run.explain()
@@ -48,7 +48,7 @@ def test_post_start_http(reprise, code):
 
 def test_post_start_sleep_holds_up_the_next(reprise):
     side = container("side", restartPolicy="Always", lifecycle={"postStart": {"sleep": {"seconds": 2}}})
-    run = reprise.run_pod(pod(container(script="true"), init=[side]))
+    run = reprise.run_pod(pod(container(script="true"), init=[side], grace=5))
     assert run.returncode == 0, run.explain()
     began = {n: next(e["object"] for e in run.events if "running" in status(e["object"], n)["state"] or
                      "terminated" in status(e["object"], n)["state"]) for n in ("side", "main")}
@@ -67,7 +67,7 @@ def test_post_start_failure_kills(reprise, bad):
 
 def test_pre_stop_exec_comes_before_the_signal(reprise, folder):
     spec, mount = shared(folder)
-    main = container(script=TRAP, lifecycle={"preStop": hook(sh="sleep 0.5; echo pre >> /shared/log")}, **mount)
+    main = container(script=TRAP, lifecycle={"preStop": hook(sh="sleep 0.5; echo pre >> /shared/said")}, **mount)
     run = reprise.start_pod(pod(main, grace=20, **spec))
     run.wait_for(is_running, 30, "main to run")
     time.sleep(0.3)
@@ -109,7 +109,7 @@ def test_pre_stop_that_fails_does_not_keep_the_container(reprise, folder):
 
 def test_pre_stop_is_cut_off_by_the_grace_period(reprise, folder):
     spec, mount = shared(folder)
-    main = container(script="trap '' TERM; while :; do sleep 0.1; done", lifecycle={"preStop": hook(sh="echo pre >> /shared/log; sleep 1000")}, **mount)
+    main = container(script="trap '' TERM; while :; do sleep 0.1; done", lifecycle={"preStop": hook(sh="echo pre >> /shared/said; sleep 1000")}, **mount)
     run = reprise.start_pod(pod(main, grace=2, **spec))
     run.wait_for(is_running, 30, "main to run")
     assert 2 <= delete(run) < 15  # the grace, then at least kubelet's 2 s, then SIGKILL
@@ -118,7 +118,7 @@ def test_pre_stop_is_cut_off_by_the_grace_period(reprise, folder):
 
 def test_stop_signal(reprise, folder):
     spec, mount = shared(folder)
-    script = "trap 'echo usr1 >> /shared/log; exit 0' USR1; trap 'echo term >> /shared/log; exit 0' TERM; while :; do sleep 0.05; done"
+    script = "trap 'echo usr1 >> /shared/said; exit 0' USR1; trap 'echo term >> /shared/said; exit 0' TERM; while :; do sleep 0.05; done"
     main = container(script=script, lifecycle={"stopSignal": "SIGUSR1"}, **mount)
     run = reprise.start_pod(pod(main, grace=20, os={"name": "linux"}, **spec))
     run.wait_for(is_running, 30, "main to run")
@@ -131,12 +131,10 @@ def test_no_pre_stop_in_an_in_place_restart(reprise, folder):
     """The announcement: termination is abrupt."""
     spec, mount = shared(folder)
     rules = [{"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [88]}}]
-    main = container(script=TRAP, lifecycle={"preStop": hook(sh="echo pre >> /shared/log"), "postStart": hook(sh="echo post >> /shared/log")},
+    main = container(script=TRAP, lifecycle={"preStop": hook(sh="echo pre >> /shared/said"), "postStart": hook(sh="echo post >> /shared/said")},
                      **mount)
     source = container("source", "[ -e /shared/once ] && exec sleep 1000; sleep 1; touch /shared/once; exit 88", restartPolicy="Never",
                        restartPolicyRules=rules, **mount)
-    run = reprise.run_pod(pod(main, source, grace=20, **spec), "--until=restarts=1", "--timeout=40", "--keep", timeout=60)
+    run = reprise.run_pod(pod(main, source, grace=20, **spec), "--until=restarts=1", "--timeout=40", timeout=60)
     assert run.returncode == 0, run.explain()
     assert read(folder)[:2] == ["post", "post"]  # once for each start, and nothing of the stop between
-    uid = run.pod["metadata"]["uid"]
-    assert uid

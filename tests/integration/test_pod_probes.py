@@ -1,4 +1,5 @@
 """Probes with real containers: every kind, every field, and what follows from their outcome."""
+import os
 import time
 
 import pytest
@@ -7,10 +8,6 @@ from pods import GrpcHealth, condition, container, http_peer, is_ready, is_runni
 
 FAST = {"periodSeconds": 1, "timeoutSeconds": 1}
 NEVER_READY = {"exec": {"command": ["false"]}, **FAST}
-
-
-def ready_main(run):
-    return status(run.pod, "main")["ready"] and is_ready(run.pod)
 
 
 def test_exec_follows_the_file(reprise, folder):
@@ -24,7 +21,6 @@ def test_exec_follows_the_file(reprise, folder):
     open(f"{folder}/ready", "w").close()
     n = len(run.events)
     run.wait_for(is_ready, 10, "readiness")
-    import os
     os.unlink(f"{folder}/ready")
     run.wait_for(lambda p: any(is_ready(e["object"]) for e in run.events[n:]) and not is_ready(run.pod), 10, "unreadiness")
     assert status(run.pod, "main")["restartCount"] == 0  # readiness never kills
@@ -43,7 +39,7 @@ def test_http_named_port(reprise):
     ports = [{"name": "web", "containerPort": 8080}]
     run = reprise.run_pod(pod(container(script=server, ports=ports, readinessProbe=probe)), "--until=Ready", "--timeout=30")
     assert run.returncode == 0, run.explain()
-    assert ready_main(run)
+    assert any(status(p, "main")["ready"] and is_ready(p) for p in run.pods)
 
 
 def test_http_status_decides(reprise):
@@ -125,7 +121,6 @@ def test_startup_probe_gates_the_others(reprise, folder):
     first = run.wait_for(is_running, 30, "main to run")
     assert status(first, "main")["started"] is False and not is_ready(first)
     time.sleep(2.2)
-    import os
     assert not os.path.exists(f"{folder}/liveness")
     open(f"{folder}/up", "w").close()
     p = run.wait_for(lambda p: status(p, "main").get("started") is True, 10, "started")
