@@ -19,7 +19,8 @@
 
 /* SCOPED(fn) declares a variable that fn() releases when it goes out of scope. SCOPED_FN makes fn usable so: it defines
  * fn_at(), which keeps errno and leaves <empty> behind. Empty is NULL for a pointer, -EBADF for a descriptor. */
-#define SCOPED(fn) __attribute__((cleanup(fn##_at)))
+/* unused: clang does not count the clean-up as a use. */
+#define SCOPED(fn) __attribute__((cleanup(fn##_at), unused))
 #define SCOPED_FN(fn, T, empty)                                                                                        \
     static inline UNUSED void fn##_at(T *p_)                                                                           \
     {                                                                                                                  \
