@@ -32,7 +32,7 @@ void ctr_stop(View *v, const Ctr *c, const ContainerFact *f, const char *reason,
 /* The next step of a stop that has begun. <may_signal>: whether it is this container's turn to get the signal. */
 void ctr_stop_step(View *v, const Ctr *c, const ContainerFact *f, int64_t deadline, bool may_signal)
 {
-    const char *reason = f->stop_reason;
+    const char *reason = str_or(f->stop_reason, "Stopping"); /* why is lost with the agent that knew it */
     if (f->kill_at_ns != NS_NONE || f->state == RUN_CREATED) { /* what never ran has nothing to say good-bye to */
         kill_now(v, f, reason);
         return;
