@@ -252,7 +252,7 @@ spec:
     assert re.search(r"back-off \d+s restarting", statuses(held)["bad"]["state"]["waiting"]["message"])
     begin = time.monotonic()
     count = statuses(held)["bad"]["restartCount"]
-    pod.wait_for(lambda p: statuses(p)["bad"]["restartCount"] > count, 30, "the restart after the back-off")
+    pod.wait_for(lambda p: statuses(p).get("bad", {}).get("restartCount", 0) > count, 30, "the restart after the back-off")
     assert time.monotonic() - begin > 1
     pod.interrupt()
     assert pod.wait(30).returncode == 130
@@ -321,10 +321,19 @@ spec:
     assert pod.wait(30).returncode == 130
 
 
+def eventually(look, want, seconds=5):
+    """What is seen when it is as wanted, else the last look: output follows the status by a moment."""
+    deadline = time.monotonic() + seconds
+    while look() != want and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return look()
+
+
 def test_logs_of_the_attempt_before_can_be_read(reprise):
     run = reprise.start_pod(worker(main="echo attempt $(wc -l < /work/runs); exec sleep 1000"))
     last = run.wait_for(restarts(2), 30)
-    assert [reprise.log(last, "main", n) for n in (0, 1, 2)] == ["attempt 1\n", "attempt 2\n", "attempt 3\n"]
+    want = ["attempt 1\n", "attempt 2\n", "attempt 3\n"]
+    assert eventually(lambda: [reprise.log(last, "main", n) for n in (0, 1, 2)], want) == want
     run.interrupt()
     run.wait(30)
 
@@ -333,7 +342,7 @@ def test_ephemeral_volumes_and_writable_layer(reprise):
     """Volumes keep their content; the container's own layer is fresh each time."""
     run = reprise.start_pod(worker(main="ls /mark 2>/dev/null; touch /mark; cat /work/runs | wc -l; exec sleep 1000"))
     last = run.wait_for(restarts(2), 30)
-    assert reprise.log(last, "main", 2).split() == ["3"]
+    assert eventually(lambda: reprise.log(last, "main", 2).split(), ["3"]) == ["3"]
     run.interrupt()
     run.wait(30)
 
