@@ -76,7 +76,6 @@ typedef struct {
     bool sidecar, init;
     int32_t code;
     int rule; /* -1 = none */
-    const FeatureGates *gates;
     const Pod *pod;
 } Question;
 
@@ -148,8 +147,6 @@ static void add_rule_words(const Question *q, StrVec *out)
         SCOPED(mem_free) char *text = rule_text(q);
         strvec_fmt(out, "The first rule that matches is %s.", text);
         const char *action = q->c->restart_policy_rules.v[q->rule].action;
-        if (str_eq(action, "RestartAllContainers") && !plan_triggers_restart_all(q->c, q->code, q->gates))
-            strvec_fmt(out, "Its feature gate is off, so the match is consumed and %s restartPolicy %s decides.", whose, p);
         if (str_eq(action, "Restart") && q->sidecar)
             strvec_add(out, "A sidecar is started again after every exit, so the rule changes nothing.");
         if (str_eq(action, "Restart") && q->init && q->code == 0)
@@ -254,7 +251,7 @@ static Err *ask(const char *text, const FeatureGates *gates, const Pod *pod, jso
     const SimScript *script = &scripts.v[0];
     if (script->exits.n != 1 || script->exits.v[0].runs_on)
         return err_new(ERR_INVALID, 0, "--exit %s: must be NAME=CODE with one exit code", text);
-    Question q = {.code = script->exits.v[0].code, .gates = gates, .pod = pod};
+    Question q = {.code = script->exits.v[0].code, .pod = pod};
     (void)find(pod, script->container, &q);
     q.rule = gates->ContainerRestartRules ? plan_match_rule(q.c, q.code) : -1;
 

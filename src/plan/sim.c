@@ -482,7 +482,6 @@ static bool turn(Sim *s, int64_t *next)
     s->changed = false;
     *next = NS_NONE;
     exits_due(s, next);
-    probes(s, next);
     SCOPED(plan_done) Plan p;
     plan_pod(&s->in, &p);
     store_status(s, &p);
@@ -491,6 +490,7 @@ static bool turn(Sim *s, int64_t *next)
         apply(s, a);
     }
     sooner(next, p.requeue_ns);
+    probes(s, next); /* last: whether a container has started is in the status that was just made */
     return p.finished;
 }
 
