@@ -481,6 +481,22 @@ static Err *gates_from(const json_t *root, FeatureGates *g)
     return NULL;
 }
 
+/* The core goes by names: a Pod that is not valid otherwise may be looked at, one without them not. */
+static Err *names_given(const Pod *pod)
+{
+    const struct {
+        const ContainerList *l;
+        const char *path;
+    } lists[] = {{&pod->spec.init_containers, "initContainers"},
+                 {&pod->spec.containers, "containers"},
+                 {&pod->spec.ephemeral_containers, "ephemeralContainers"}};
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+        for (size_t k = 0; k < lists[i].l->n; k++)
+            if (str_empty(lists[i].l->v[k].name))
+                return err_new(ERR_INVALID, 0, "pod.spec.%s[%zu].name: is missing", lists[i].path, k);
+    return NULL;
+}
+
 static Err *pod_from(const json_t *root, Facts *f)
 {
     const json_t *j = json_object_get(root, "pod");
@@ -491,7 +507,7 @@ static Err *pod_from(const json_t *root, Facts *f)
     f->in.pod = f->pod;
     if (r.errors.n)
         return err_new(ERR_INVALID, 0, "%s: %s", r.errors.v[0].path, r.errors.v[0].message);
-    return NULL;
+    return names_given(f->pod);
 }
 
 static Err *optional_rows(const json_t *root, const char *key, const Row *rows, size_t n, void *obj, bool *ret_there)
