@@ -5,7 +5,7 @@
 #include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/wait.h>
+#include <unistd.h>
 
 #include "os/fault.h"
 #include "os/fs.h"
@@ -39,8 +39,10 @@ static void execs_kill(const Ctr *c)
             SCOPED(str_done) Str cgroups = {0};
             const char *mine = json_str(ctr_rec(c), "cgroup");
             err_free(fs_read(cgroup_file, 65536, &cgroups));
-            if (mine && cgroups.p && strstr(cgroups.p, mine))
-                (void)kill((pid_t)-pid, SIGKILL);
+            if (mine && cgroups.p && strstr(cgroups.p, mine)) {
+                pid_t group = getpgid((pid_t)pid);
+                (void)kill(group > 1 ? -group : (pid_t)pid, SIGKILL);
+            }
         }
         err_free(e);
         (void)unlink(path);
@@ -86,7 +88,7 @@ static void take_over(Ctr *c)
     switch (c->state) {
     case CTR_PREPARED:
     case CTR_CREATING:
-        ctr_remove(c, NULL);
+        ctr_undo(c);
         return;
     case CTR_CREATED:
     case CTR_RUNNING:

@@ -229,7 +229,7 @@ Err *cmd_run(Shim *s, const CmdSpec *spec, CmdDone *done, void *arg, Cmd **ret)
         return err_new(ERR_SYS, errno, "make a place for the output of %s", spec->argv[0]);
     const SpawnFd out[] = {{1, capture}, {2, capture}};
     SpawnSpec sp = {.argv = spec->argv, .fds = spec->fds ? spec->fds : out, .n_fds = spec->fds ? spec->n_fds : 2,
-                    .new_group = true, .die_with_parent = true, .hide_cgroup2_controllers = spec->hide_cgroup2};
+                    .cwd = spec->cwd, .new_group = true, .die_with_parent = true, .hide_cgroup2_controllers = spec->hide_cgroup2};
     pid_t pid;
     SCOPED(fd_close) int pidfd = -EBADF;
     Err *e = spawn(&sp, &pid, &pidfd);

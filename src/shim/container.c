@@ -16,6 +16,7 @@
 #include "wire/shimwire.h"
 
 #define MAX_TRIES 3          /* of a runtime command that somebody killed */
+#define RETRY_MS 3           /* killed processes and their cgroups are gone by then, nearly always */
 #define START_ERROR_CODE 128 /* containerd's errorStartExitCode */
 #define MESSAGE_MAX 4096     /* kubelet's MaxContainerTerminationMessageLength */
 
@@ -396,9 +397,10 @@ static void create_done(void *arg, int status, const char *text)
     } else {
         SCOPED(mem_free) char *said = *text ? mem_dup_str(text) : streams_take(c);
         SCOPED(mem_free) char *message = runtime_message(said);
+        Req *r = MOVE(c->create_req, NULL);
         streams_close(c);
-        req_ok(MOVE(c->create_req, NULL), NULL);
-        start_error(c, *message ? message : "the runtime failed without a word");
+        start_error(c, *message ? message : "the runtime failed without a word"); /* a fact before it is an answer */
+        req_ok(r, NULL);
     }
 }
 
@@ -407,16 +409,15 @@ static void create_spawn(Ctr *c)
     bool tty = json_flag(ctr_rec(c), "tty", false);
     SCOPED(mem_free) char *bundle = ctr_path(c->shim, c->id, "");
     SCOPED(mem_free) char *pid_file = ctr_path(c->shim, c->id, "pid");
-    SCOPED(mem_free) char *console = NULL;
     int io[3] = {-EBADF, -EBADF, -EBADF};
     (void)unlink(pid_file);
-    Err *e = tty ? console_listen(c, &console) : streams_open(c, io);
+    Err *e = tty ? console_listen(c) : streams_open(c, io);
     const char *args[] = {"create", "--bundle", bundle, "--pid-file", pid_file, tty ? "--console-socket" : c->id,
-                          console, c->id, NULL};
+                          CONSOLE_SOCKET, c->id, NULL};
     if (!tty)
         args[6] = NULL;
     const SpawnFd fds[] = {{1, io[1]}, {2, io[2]}, {0, io[0]}};
-    CmdSpec spec = {.fds = tty ? NULL : fds, .n_fds = io[0] >= 0 ? 3 : 2, .hide_cgroup2 = c->shim->hide_cgroup2};
+    CmdSpec spec = {.fds = tty ? NULL : fds, .n_fds = io[0] >= 0 ? 3 : 2, .cwd = bundle, .hide_cgroup2 = c->shim->hide_cgroup2};
     c->tries++;
     if (c->shim->n_busy == 0) /* strangers of the past: their numbers may come back */
         c->shim->n_orphans = 0;
@@ -463,7 +464,7 @@ static void start_run(Ctr *c);
 static void start_failed(Ctr *c, const char *text)
 {
     SCOPED(mem_free) char *message = runtime_message(text);
-    req_err(MOVE(c->start_req, NULL), err_reason(err_new(ERR_SYS, 0, "%s", message), "RunContainerError"));
+    Req *r = MOVE(c->start_req, NULL);
     if (ctr_alive(c)) {
         (void)pidfd_kill(c->pidfd, SIGKILL);
         watch_drop(c->shim, MOVE(c->watch, NULL)); /* its end is what we say here; the reaper takes the rest */
@@ -473,6 +474,7 @@ static void start_failed(Ctr *c, const char *text)
     c->held = false;
     strays_kill(c);
     start_error(c, message);
+    req_err(r, err_reason(err_new(ERR_SYS, 0, "%s", message), "RunContainerError"));
 }
 
 static void start_done(void *arg, int status, const char *text)
@@ -601,11 +603,20 @@ void ctr_kill(Ctr *c)
 static void on_retry(uv_timer_t *t)
 {
     Shim *s = t->data;
-    for (Ctr *c = s->ctrs, *next; c; c = next) {
-        next = c->next;
-        if (c->state == CTR_EXITED && json_flag(ctr_rec(c), "removing", false))
+    for (Ctr *c = s->ctrs; c;) {
+        bool waits = c->state == CTR_EXITED && json_flag(ctr_rec(c), "removing", false);
+        size_t before = json_object_size(store_kind(&s->store, "containers"));
+        if (waits)
             remove_progress(c);
+        /* A removal may take others with it: begin anew. */
+        c = json_object_size(store_kind(&s->store, "containers")) < before ? s->ctrs : c->next;
     }
+    sandbox_progress(s);
+}
+
+void shim_retry(Shim *s)
+{
+    (void)uv_timer_start(&s->retry_timer, on_retry, RETRY_MS, 0);
 }
 
 static void remove_progress(Ctr *c)
@@ -619,9 +630,17 @@ static void remove_progress(Ctr *c)
     const char *cgroup = json_str(rec, "cgroup");
     if (cgroup && !json_flag(rec, "pid_private", true) && cgroup_kill(&s->cgroups, cgroup) > 0 &&
         cgroup_populated(&s->cgroups, cgroup)) {
-        (void)uv_timer_start(&s->retry_timer, on_retry, 2, 0);
+        shim_retry(s);
         return;
     }
+    ctr_discard(c, c->state != CTR_PREPARED);
+}
+
+void ctr_undo(Ctr *c)
+{
+    const char *cgroup = json_str(ctr_rec(c), "cgroup");
+    if (cgroup)
+        (void)cgroup_kill(&c->shim->cgroups, cgroup);
     ctr_discard(c, c->state != CTR_PREPARED);
 }
 

@@ -1,5 +1,5 @@
 /* One command in a container, run to its end: the runtime's `exec` with the container's own process settings and other
- * arguments, as the kubelet's ExecSync does it. Output is bounded; at the deadline everything in its session dies. */
+ * arguments, as the kubelet's ExecSync does it. Output is bounded; at the deadline its whole process group dies. */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -54,17 +54,22 @@ static void on_readable(uv_poll_t *p, int rc, int events)
     (void)pipe_read(x, p == x->poll[0] ? 0 : 1);
 }
 
-/* The command is the leader of a session of its own: crun and runc both call setsid() for it. */
-static void session_kill(const Exec *x)
+/* The command and its process group, which both runtimes make anew (crun by a process in between, so that the command is
+ * not its leader). */
+static void group_kill(const Exec *x)
 {
     SCOPED(str_done) Str text = {0};
     int64_t pid;
     Err *e = fs_read(x->pid_file, 64, &text);
     if (!e && str_to_i64(str_or(text.p, ""), &pid) && pid > 1) {
-        (void)kill((pid_t)-pid, SIGKILL);
+        pid_t group = getpgid((pid_t)pid);
+        if (group > 1 && group != getpgrp())
+            (void)kill(-group, SIGKILL);
         (void)kill((pid_t)pid, SIGKILL);
     }
     err_free(e);
+    if (x->cmd)
+        cmd_kill(x->cmd);
 }
 
 static void exec_free(Exec *x)
@@ -109,13 +114,14 @@ static void on_done(void *arg, int status, const char *text)
 {
     (void)text;
     Exec *x = arg;
+    x->cmd = NULL;
     for (int i = 0; i < 2; i++)
         while (pipe_read(x, i)) { /* what a pipe can hold: the command has ended, nobody must write on */
             if (x->out[i].n == x->max_output)
                 break;
         }
     if (x->timed_out)
-        session_kill(x); /* the runtime may have written the number after the deadline */
+        group_kill(x); /* the runtime may have written the number after the deadline */
     exec_reply(x, status);
     exec_free(x);
 }
@@ -124,8 +130,7 @@ static void on_deadline(uv_timer_t *t)
 {
     Exec *x = t->data;
     x->timed_out = true;
-    session_kill(x);
-    cmd_kill(x->cmd);
+    group_kill(x);
 }
 
 static Err *process_write(Exec *x, const Ctr *c, const json_t *argv)

@@ -21,6 +21,7 @@
 #define LOCK_TRIES 200 /* of 10 ms: a shim that is ending needs less */
 #define LOG_MAX (1 << 20)
 #define END_DELAY_MS 20 /* lets the last replies out */
+#define UNUSED_MS 30000 /* who started us has died before it could connect */
 
 static int fail(Err *e)
 {
@@ -64,6 +65,13 @@ static void on_end_timer(uv_timer_t *t)
     (void)rmdir(layers);
     (void)rmdir(s->root_dir); /* not empty while it holds what is not ours: volumes */
     uv_stop(&s->loop);
+}
+
+static void on_unused(uv_timer_t *t)
+{
+    Shim *s = t->data;
+    if (!s->clients)
+        shim_maybe_end(s);
 }
 
 void shim_maybe_end(Shim *s)
@@ -156,6 +164,7 @@ static int serve(Shim *s)
     if (e)
         return fail(e);
     stdio_detach(s);
+    (void)uv_timer_start(&s->end_timer, on_unused, UNUSED_MS, 0);
     (void)!write(report, "k", 1);
     fd_close(report);
     return uv_run(&s->loop, UV_RUN_DEFAULT) < 0 ? 1 : 0;

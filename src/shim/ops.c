@@ -77,8 +77,8 @@ static void dispatch_named(const Op *op, Req *r, const char *kind, const char *i
 void ops_dispatch(Req *r)
 {
     const char *name = json_str(r->body, "op");
-    if (r->shim->ending) {
-        req_err(r, err_new(ERR_UNAVAILABLE, 0, "the shim is ending"));
+    if (r->shim->ending) { /* the connection breaks in a moment: the agent asks the next shim */
+        req_drop(r);
         return;
     }
     for (size_t i = 0; i < ARRAY_LEN(ops); i++) {

@@ -13,8 +13,6 @@
 #include "shim/shim.h"
 #include "wire/shimwire.h"
 
-#define PROGRESS_RETRY_MS 10
-
 static const struct {
     const char *name;
     unsigned flag;
@@ -172,10 +170,17 @@ void sandbox_create(Req *r)
     Shim *s = r->shim;
     const json_t *body = r->body, *cgroup = json_object_get(body, "cgroup");
     const char *id = json_str(body, "sandbox");
-    if (str_empty(id) || sandbox_find(s, id)) {
+    Sandbox *old = sandbox_find(s, id);
+    if (str_empty(id) || (old && old->create_req)) {
         req_err(r, err_new(str_empty(id) ? ERR_INVALID : ERR_EXISTS, 0, "create sandbox \"%s\"", str_or(id, "")));
         return;
     }
+    if (old && old->pid) { /* asked again after a connection broke */
+        req_ok(r, json_pack("{s:i}", "pid", (int)old->pid));
+        return;
+    }
+    if (old)
+        sandbox_forget(old); /* the last shim died before its process was on record */
     json_t *v = json_pack("{s:s,s:I,s:I,s:O?,s:s?,s:O?}", "state", "creating", "attempt",
                           (json_int_t)json_i64(body, "attempt", 0), "created_at_ns", (json_int_t)os_now_ns(), "meta",
                           json_object_get(body, "meta"), "cgroup", json_str(cgroup, "path"), "new_ns",
@@ -237,10 +242,6 @@ static bool stop_step(Sandbox *b)
     return dead;
 }
 
-static void on_retry(uv_timer_t *t)
-{
-    sandbox_progress(t->data);
-}
 
 /* True when <b> is gone. */
 static bool remove_step(Sandbox *b)
@@ -265,7 +266,7 @@ static bool remove_step(Sandbox *b)
     if (last && cgroup) {
         (void)cgroup_kill(&s->cgroups, cgroup);
         if (!cgroup_remove(&s->cgroups, cgroup)) {
-            (void)uv_timer_start(&s->end_timer, on_retry, PROGRESS_RETRY_MS, 0);
+            shim_retry(s);
             return false;
         }
     }

@@ -41,6 +41,8 @@ static void client_close(Client *c)
             break;
         }
     uv_close((uv_handle_t *)&c->pipe, client_closed);
+    if (!c->shim->clients)
+        shim_maybe_end(c->shim);
 }
 
 static void write_free(Write *w)
@@ -95,6 +97,12 @@ void server_tell_gone(Shim *s, const char *what, const char *id)
     tell_all(s, m);
 }
 
+void req_drop(Req *r)
+{
+    json_decref(r->body);
+    mem_free(r);
+}
+
 static void req_answer(Req *r, const char *key, json_t *value)
 {
     for (Client *c = r->shim->clients; c; c = c->next)
@@ -104,8 +112,7 @@ static void req_answer(Req *r, const char *key, json_t *value)
             break;
         }
     json_decref(value);
-    json_decref(r->body);
-    mem_free(r);
+    req_drop(r);
 }
 
 void req_ok(Req *r, json_t *ok)

@@ -69,7 +69,8 @@ struct Shim {
 void shim_log(const char *fmt, ...) PRINTF_LIKE(1, 2);
 /* Logs and frees <e>; NULL is fine. */
 void shim_log_err(Err *e, const char *what);
-/* Ends the process, and its run directory, when the Pod is gone: no sandbox, no container, no rubbish. */
+/* Ends the process, and its run directory, when the Pod is gone: no sandbox, no container, no rubbish. Called whenever the
+ * last of something or the last client goes. */
 void shim_maybe_end(Shim *s);
 
 /* --- child.c: processes ------------------------------------------------------------------------------------------ */
@@ -91,6 +92,7 @@ typedef struct {
     const SpawnFd *fds; /* NULL: output is captured (64 KiB of it), input is empty */
     size_t n_fds;
     bool hide_cgroup2;
+    const char *cwd;     /* NULL = ours */
     uint64_t timeout_ms; /* then SIGKILL; 0 = none */
 } CmdSpec;
 /* <text>: captured output, "" without. */
@@ -120,6 +122,7 @@ struct Req {
 /* Both take and free <r>. <ok> (taken) may be NULL. */
 void req_ok(Req *r, json_t *ok);
 void req_err(Req *r, Err *e);
+void req_drop(Req *r); /* never answered */
 /* All of a list get a copy of the answer; *list is emptied. <e> taken. */
 void reqs_finish(Req **list, Err *e);
 MUST_USE Err *server_start(Shim *s);
@@ -182,8 +185,12 @@ void ctr_start(Ctr *c, Req *r);
 MUST_USE Err *ctr_signal(Ctr *c, int sig);
 void ctr_kill(Ctr *c);
 void ctr_remove(Ctr *c, Req *r); /* r NULL: nobody waits */
+/* Adopting: what the old shim was still making is taken back. */
+void ctr_undo(Ctr *c);
 /* Adopting: takes over process <pid>, or records its end. */
 void ctr_watch(Ctr *c, bool ours);
+/* Looks again, in a moment, at removals that wait for killed processes to be gone. */
+void shim_retry(Shim *s);
 void ctr_on_exit(void *ctr, bool known, int status);
 
 /* rootfs.c */
@@ -203,7 +210,9 @@ void streams_start(Ctr *c);       /* from now on to the log */
 void streams_drain(Ctr *c);       /* what lies in the pipes now, bounded, to the log */
 MUST_USE Err *streams_adopt(Ctr *c);
 void streams_close(Ctr *c);
-MUST_USE Err *console_listen(Ctr *c, char **ret_path);
+/* Relative to the bundle, where the runtime is started: runtimes know no way round sun_path's 107 bytes. */
+#define CONSOLE_SOCKET "tty"
+MUST_USE Err *console_listen(Ctr *c);
 MUST_USE Err *console_accept(Ctr *c); /* after `create`: takes the terminal */
 
 /* --- the others -------------------------------------------------------------------------------------------------- */

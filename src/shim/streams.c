@@ -158,23 +158,16 @@ void streams_close(Ctr *c)
     podlog_close(&c->log);
 }
 
-/* The runtime connects to this and sends the terminal before `create` returns. Short name: sun_path, runtimes know no
- * way round its 107 bytes. */
-Err *console_listen(Ctr *c, char **ret_path)
+/* The runtime connects to this and sends the terminal before `create` returns. */
+Err *console_listen(Ctr *c)
 {
-    char *path = mem_fmt("%s/tty.%.12s", c->shim->run_dir, c->id);
-    Err *e = strlen(path) > 107 ? err_new(ERR_LIMIT, 0, "socket path %s is longer than 107 bytes", path)
-                                : unix_listen(path, &c->console);
-    if (e)
-        mem_free(path);
-    else
-        *ret_path = path;
-    return e;
+    SCOPED(mem_free) char *path = ctr_path(c->shim, c->id, CONSOLE_SOCKET);
+    return unix_listen(path, &c->console);
 }
 
 Err *console_accept(Ctr *c)
 {
-    SCOPED(mem_free) char *path = mem_fmt("%s/tty.%.12s", c->shim->run_dir, c->id);
+    SCOPED(mem_free) char *path = ctr_path(c->shim, c->id, CONSOLE_SOCKET);
     SCOPED(fd_close) int conn = fault_hit("accept") ? -1 : accept4(c->console, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     int accept_errno = errno;
     fd_close(MOVE(c->console, -EBADF));

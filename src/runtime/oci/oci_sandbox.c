@@ -239,7 +239,7 @@ Err *oci_sandbox_run(Runtime *base, const SandboxConfig *c, RuntimeIdDone *done,
     op->network = c->network == NS_POD;
     op->meta = meta_make(c);
     mem_set_str(&p->making_sandbox, id);
-    pod_call(p, create_request(op, c), false, on_created, op);
+    pod_call(p, create_request(op, c), true, on_created, op);
     return NULL;
 }
 
