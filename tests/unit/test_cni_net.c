@@ -664,6 +664,26 @@ static void test_broken_files(void)
     env_free(e);
 }
 
+/* Nothing is cached, or all of it lives: there is an answer all the same. */
+static void test_collect_nothing(void)
+{
+    Env *e = env_scripted("good");
+    Box a = box_new();
+    CniPod p = pod_of(&a, "x");
+    for (int i = 0; i < 2; i++) {
+        SCOPED(strvec_done) StrVec live = {0};
+        strvec_add(&live, "x");
+        e->pending++;
+        CHECK_OK(cni_collect(e->cni, &live, on_done, e));
+        settle(e);
+        expect_ok(e);
+        CHECK(call(e, cni_add, &p));
+    }
+    CHECK(call(e, cni_del, &p));
+    box_free(&a);
+    env_free(e);
+}
+
 /* No iptables: Pods still get a network, and are told once what is missing; hostPorts are refused. */
 static void test_no_iptables(void)
 {
@@ -710,5 +730,6 @@ __attribute__((constructor)) static void enter_private_world(void)
 }
 
 TESTS(T(test_bad_plugins), T(test_missing_plugin), T(test_failing_del), T(test_close_midway), T(test_broken_files),
-      T(test_real_add_check_del), T(test_real_fd_path), T(test_real_host_port), T(test_real_crash),
-      T(test_real_reused_pid), T(test_real_full_range), T(test_two_roots), T(test_many_at_once), T(test_no_iptables))
+      T(test_collect_nothing), T(test_real_add_check_del), T(test_real_fd_path), T(test_real_host_port),
+      T(test_real_crash), T(test_real_reused_pid), T(test_real_full_range), T(test_two_roots), T(test_many_at_once),
+      T(test_no_iptables))
