@@ -1,5 +1,6 @@
 """Volumes, environment, hosts and DNS as a container sees them."""
 import base64
+import contextlib
 import json
 import os
 import stat
@@ -44,19 +45,37 @@ def claim(name="data"):
             "spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}\n")
 
 
+@contextlib.contextmanager
+def ended(reprise, manifest, *args, timeout=60):
+    """Runs it to its good end, and deletes it afterwards: logs go with the Pod."""
+    run = reprise.run_pod(manifest, "--keep", "--timeout=40", *args, timeout=timeout)
+    try:
+        assert run.returncode == 0 and run.pod["status"]["phase"] == "Succeeded", \
+            run.explain() + "\n--- log\n" + (reprise.log(run.pod, "main") if run.pod else "")
+        yield run
+    finally:
+        if run.pod:
+            reprise.delete(run.pod)
+
+
 def succeeds(reprise, manifest, *args, timeout=60):
     """Runs it and gives the log of container main."""
-    run = reprise.run_pod(manifest, UNTIL, "--timeout=40", *args, timeout=timeout)
-    assert run.returncode == 0 and run.pod["status"]["phase"] == "Succeeded", \
-        run.explain() + "\n--- log\n" + (reprise.log(run.pod, "main") if run.pod else "")
-    return reprise.log(run.pod, "main")
+    with ended(reprise, manifest, *args, timeout=timeout) as run:
+        return reprise.log(run.pod, "main")
 
 
-def waits_with(reprise, manifest, text, timeout=20):
-    """The Pod does not come up, and says why on stderr or in a container's waiting state."""
-    run = reprise.run_pod(manifest, UNTIL, f"--timeout={timeout // 2}", timeout=timeout * 3)
-    assert run.returncode not in (0, 2), run.explain()
-    assert text in run.stderr or text in json.dumps(run.events, ensure_ascii=False).replace('\\"', '"'), run.explain()
+def mount_fails(reprise, manifest, text):
+    """The volume cannot be made: an event says why, and the Pod waits."""
+    run = reprise.run_pod(manifest, UNTIL, "--timeout=3", output="lines", timeout=30)
+    assert run.returncode == 124 and "FailedMount" in run.stdout and text in run.stdout, run.explain()
+
+
+def waits_with(reprise, manifest, text):
+    """The container cannot be made: its waiting state says why."""
+    run = reprise.run_pod(manifest, UNTIL, "--timeout=6", timeout=40)
+    waiting = [s["state"]["waiting"] for p in run.pods for s in p["status"].get("containerStatuses", []) if "waiting" in s["state"]]
+    assert run.returncode == 124, run.explain()
+    assert any(w["reason"] == "CreateContainerConfigError" and text in w.get("message", "") for w in waiting), run.explain()
     return run
 
 
@@ -136,7 +155,7 @@ def test_host_path_types(reprise, folder):
 
 
 @pytest.mark.parametrize("path, kind, want", [
-    ("none", "Directory", "doesn't exist"),
+    ("none", "Directory", "hostPath {} doesn't exist"),
     ("file", "Directory", "hostPath type check failed: {} is not a directory"),
     ("dir", "File", "hostPath type check failed: {} is not a file"),
     ("dir", "Socket", "hostPath type check failed: {} is not a socket file"),
@@ -148,9 +167,8 @@ def test_host_path_type_mismatch(reprise, folder, path, kind, want):
     with open(os.path.join(folder, "hp", "file"), "w"):
         pass
     full = os.path.join(folder, "hp", path)
-    waits_with(reprise, pod("true", f"[{{name: v, hostPath: {{path: {full}, type: {kind}}}}}]", "[{name: v, mountPath: /d}]"),
-               'MountVolume.SetUp failed for volume "v" : ' + (want.format(full) if "{}" in want else f"hostPath {full} {want}"),
-               timeout=10)
+    mount_fails(reprise, pod("true", f"[{{name: v, hostPath: {{path: {full}, type: {kind}}}}}]", "[{name: v, mountPath: /d}]"),
+                f'MountVolume.SetUp failed for volume "v" : {want.format(full)}')
 
 
 def test_host_path_character_device(reprise, folder):
@@ -192,7 +210,7 @@ def test_secret_is_in_memory(reprise):
     ("persistentVolumeClaim: {claimName: none}", 'persistentvolumeclaim "none" not found'),
 ])
 def test_missing_sources(reprise, volume, text):
-    waits_with(reprise, pod("true", f"[{{name: v, {volume}}}]", "[{name: v, mountPath: /d}]") + config_map() + secret(), text, timeout=10)
+    mount_fails(reprise, pod("true", f"[{{name: v, {volume}}}]", "[{name: v, mountPath: /d}]") + config_map() + secret(), text)
 
 
 def test_optional_sources(reprise):
@@ -264,10 +282,8 @@ def test_sub_path_cannot_escape(reprise, target):
         initContainers:
         - {{name: evil, image: "{IMAGE}", command: [ln, -s, "{target}", /v/link], volumeMounts: [{{name: v, mountPath: /v}}]}}
         """)
-    run = waits_with(reprise, text, 'failed to prepare subPath for volumeMount "v" of container "main"', timeout=16)
-    states = [s["state"].get("waiting", {}).get("reason") for p in run.pods for s in p["status"].get("containerStatuses", [])]
-    assert "CreateContainerConfigError" in states
-    assert reprise.log(run.pod, "main") == ""
+    run = waits_with(reprise, text, 'failed to prepare subPath for volumeMount "v" of container "main"')
+    assert not any(s.get("containerID") for p in run.pods for s in p["status"].get("containerStatuses", [])), run.explain()
 
 
 def test_nested_mounts(reprise):
@@ -326,9 +342,8 @@ def test_addresses_in_the_environment(reprise):
         - {name: NODE, valueFrom: {fieldRef: {fieldPath: status.hostIP}}}
         - {name: UID_, valueFrom: {fieldRef: {fieldPath: metadata.uid}}}
         """)
-    run = reprise.run_pod(text, UNTIL, "--timeout=40")
-    assert run.returncode == 0, run.explain()
-    lines = reprise.log(run.pod, "main").splitlines()
+    with ended(reprise, text) as run:
+        lines = reprise.log(run.pod, "main").splitlines()
     ip = next(p["status"]["podIP"] for p in run.pods if p["status"].get("podIP"))
     assert lines[0] == ip and lines[1].split(",")[0] == ip
     assert lines[-2] == next(p["status"]["hostIP"] for p in run.pods if p["status"].get("hostIP"))
@@ -348,9 +363,7 @@ def test_arguments_are_expanded(reprise):
     ("valueFrom: {secretKeyRef: {name: sec, key: k}}", "couldn't find key k in Secret default/sec"),
 ])
 def test_environment_that_cannot_be_made(reprise, env, text):
-    run = waits_with(reprise, pod("true", container=f"env: [{{name: A, {env}}}]") + config_map() + secret(), text, timeout=10)
-    waiting = [s["state"]["waiting"] for p in run.pods for s in p["status"].get("containerStatuses", []) if "waiting" in s["state"]]
-    assert any(w["reason"] == "CreateContainerConfigError" and text in w.get("message", "") for w in waiting), run.explain()
+    waits_with(reprise, pod("true", container=f"env: [{{name: A, {env}}}]") + config_map() + secret(), text)
 
 
 # --- files of the Pod ----------------------------------------------------------------------------------------------
@@ -361,10 +374,9 @@ def test_hosts_and_hostname(reprise):
         subdomain: sub
         hostAliases: [{ip: 192.0.2.7, hostnames: [foo.local, bar.local]}]
         """)
-    run = reprise.run_pod(text, UNTIL, "--timeout=40")
-    assert run.returncode == 0, run.explain()
-    ip = next(p["status"]["podIP"] for p in run.pods if p["status"].get("podIP"))
-    hosts, names = reprise.log(run.pod, "main").split("--\n")
+    with ended(reprise, text) as run:
+        ip = next(p["status"]["podIP"] for p in run.pods if p["status"].get("podIP"))
+        hosts, names = reprise.log(run.pod, "main").split("--\n")
     assert hosts.startswith("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n")
     assert f"\n{ip}\tweb.sub.default.svc.cluster.local\tweb\n" in hosts
     assert hosts.endswith("\n# Entries added by HostAliases.\n192.0.2.7\tfoo.local\tbar.local\n")
@@ -405,6 +417,5 @@ def test_shared_memory(reprise):
 
 def test_termination_message(reprise):
     text = pod("echo -n all done > /tmp/why", container="terminationMessagePath: /tmp/why")
-    run = reprise.run_pod(text, UNTIL, "--timeout=40")
-    assert run.returncode == 0, run.explain()
-    assert run.pod["status"]["containerStatuses"][0]["state"]["terminated"]["message"] == "all done"
+    with ended(reprise, text) as run:
+        assert run.pod["status"]["containerStatuses"][0]["state"]["terminated"]["message"] == "all done"
