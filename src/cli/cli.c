@@ -398,7 +398,7 @@ static Err *list_directory(DIR *d, const char *path, StrVec *files)
     return NULL;
 }
 
-Err *cli_read_manifests(const char *const *paths, size_t n, const FeatureGates *gates, Objects *objs, DocReports *reports)
+static Err *read_manifests(const char *const *paths, size_t n, const FeatureGates *gates, Objects *objs, DocReports *reports)
 {
     SCOPED(strvec_done) StrVec files = {0};
     for (size_t i = 0; i < n; i++) {
@@ -420,6 +420,14 @@ Err *cli_read_manifests(const char *const *paths, size_t n, const FeatureGates *
             return e;
     }
     return NULL;
+}
+
+Err *cli_read_manifests(const char *const *paths, size_t n, const FeatureGates *gates, Objects *objs, DocReports *reports)
+{
+    Err *e = read_manifests(paths, n, gates, objs, reports);
+    if (e && e->kind != ERR_BUG)
+        e->kind = ERR_INVALID; /* not there, not readable, too large, no YAML: what was named is no manifest, status 2 */
+    return e;
 }
 
 /* --- output ------------------------------------------------------------------------------------------------------ */

@@ -107,7 +107,7 @@ MUST_USE Err *cli_gates(const CliArgs *a, FeatureGates *g);
 /* Reads one file ("-" = stdin), at most 4 MiB. */
 MUST_USE Err *cli_read_file(const char *path, Str *ret);
 /* Reads manifests: files, "-", and directories (their *.yaml, *.yml, *.json in name order, not below). Adds to <objs>, one
- * report a document. Err: a file cannot be read, or is not YAML or JSON at all. */
+ * report a document. ERR_INVALID: a file cannot be read, or is not YAML or JSON at all. */
 MUST_USE Err *cli_read_manifests(const char *const *paths, size_t n, const FeatureGates *gates, Objects *objs,
                                  DocReports *reports);
 /* Prints what the reports hold, a line each: FILE: Pod "name": error. Warnings have "warning: " in front. Returns the number of

@@ -245,6 +245,9 @@ static void on_tick(uv_timer_t *t)
 {
     Run *r = t->data;
     view_tick(r->view, os_now_ns());
+    /* A Pod that was taken over may be there already: no change of its status will say so. */
+    for (size_t i = 0; i < r->pods.n; i++)
+        check_until(r, i, agent_pod_at(r->agent, i));
     if (ferror(stdout) && r->interrupts == 0)
         interrupt(r); /* nobody reads any more (a closed pipe or terminal): as if interrupted */
 }

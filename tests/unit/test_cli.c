@@ -181,7 +181,7 @@ static void test_manifests(void)
     SCOPED(objects_done) Objects none = {0};
     SCOPED(doc_reports_done) DocReports no_reports = {0};
     SCOPED(err_free) Err *e = cli_read_manifests(paths, 1, &gates, &none, &no_reports);
-    CHECK(e && e->kind == ERR_NOT_FOUND);
+    CHECK(e && e->kind == ERR_INVALID);
 
     static const char pod[] = "apiVersion: v1\nkind: Pod\nmetadata: {name: %s}\nspec: {containers: [{name: c, image: i}]}\n";
     SCOPED(mem_free) char *b = mem_fmt(pod, "b"), *a = mem_fmt(pod, "a");
