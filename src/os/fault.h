@@ -16,7 +16,7 @@
 /* Call classes: open read write fsync rename mkdir unlink mount umount clone pidfd socket connect accept setns. */
 /* true = the caller must act as if the call failed; errno is set. */
 bool fault_hit(const char *call);
-/* A named step of the program (docs/CONTRIBUTING.md lists them); may not return. */
+/* A named step of the program, see above; may not return. */
 void fault_step(const char *step);
 void fault_arm(const char *call, unsigned nth, int err); /* call "" = any */
 bool fault_disarm(void); /* whether it had been hit */
