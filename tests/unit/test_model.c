@@ -9,6 +9,7 @@
  *   crash   the agent dies and a new one starts: the status is the stored one, or the later one if that reached the disk
  *           too; each start, kill and removal under way was done or was not  (budget)
  *   delete  the Pod is deleted                                               (budget)
+ *   box     the sandbox dies; its containers live on until they are stopped  (budget)
  * Invariants hold in every state; from every state the Pod gets to rest by itself, and what was owed has been done.
  * Time stands still: back-offs are set to zero here, and tested in test_plan_backoff.c. */
 #include "api/codec.h"
@@ -19,7 +20,7 @@
 #define NOW (1000 * NS_PER_S)
 
 typedef struct {
-    bool ended, by_itself;
+    bool ended, by_itself, reset; /* reset: by the restart's kill */
     int32_t code;
 } End;
 
@@ -39,7 +40,8 @@ typedef struct {
     End end[N_CTR]; /* of the newest instance that ended */
     bool owed;      /* a trigger was seen and no restart has followed yet */
     uint32_t runs;
-    int exits_left, crashes_left, deletes_left;
+    int exits_left, crashes_left, deletes_left, boxes_left;
+    uint32_t box_attempt;
     bool finished;
 } Model;
 
@@ -49,7 +51,7 @@ typedef struct {
     const char *ctr[N_CTR];
     bool init[N_CTR], sidecar[N_CTR];
     int32_t codes[N_CTR][3]; /* -1 = no more */
-    int exits, crashes, deletes;
+    int exits, crashes, deletes, boxes;
 } Case;
 
 static const Case *the_case;
@@ -163,8 +165,8 @@ static uint64_t model_hash(const Model *m)
     hash_bytes(&h, m->n_started, sizeof m->n_started);
     hash_num(&h, m->runs);
     for (size_t i = 0; i < N_CTR; i++)
-        hash_num(&h, m->end[i].ended + 2 * m->end[i].by_itself + 4 * m->end[i].code);
-    hash_num(&h, m->exits_left * 64 + m->crashes_left * 8 + m->deletes_left);
+        hash_num(&h, m->end[i].ended + 2 * m->end[i].by_itself + 4 * m->end[i].reset + 8 * m->end[i].code);
+    hash_num(&h, m->exits_left * 512 + m->crashes_left * 64 + m->deletes_left * 8 + m->boxes_left);
     return h;
 }
 
@@ -255,6 +257,7 @@ static void check_start(const Model *m, const Action *a)
     }
     INVARIANT(m, !m->starting[i], a->container);
     INVARIANT(m, !m->deleted && !m->terminating, a->container);
+    INVARIANT(m, m->facts.sandboxes.n > 0 && m->facts.sandboxes.v[0].state == SANDBOX_READY, a->container);
     bool regular_seen = false;
     LIST_EACH(f, &m->facts.containers)
     {
@@ -290,6 +293,28 @@ static void check_plan(const Model *before, const Model *after, const Plan *p)
 
 /* --- moves ------------------------------------------------------------------------------------------------------------ */
 
+static SandboxFact *box(Model *m, const char *id)
+{
+    LIST_EACH(s, &m->facts.sandboxes)
+    {
+        if (str_eq(s->id, id))
+            return s;
+    }
+    abort();
+}
+
+static void remove_box(Model *m, SandboxFact *s)
+{
+    LIST_EACH(f, &m->facts.containers)
+    {
+        INVARIANT(m, !str_eq(f->sandbox_id, s->id), "sandbox removed under a container");
+    }
+    SandboxFact *copy = mem_dup(s, sizeof *s);
+    PodFacts gone = {.sandboxes = {1, copy}};
+    pod_facts_done(&gone);
+    memmove(s, s + 1, (size_t)(m->facts.sandboxes.v + --m->facts.sandboxes.n - s) * sizeof *s);
+}
+
 static void send(Model *m, const Action *a)
 {
     ContainerFact *f = NULL;
@@ -301,6 +326,7 @@ static void send(Model *m, const Action *a)
     switch (a->kind) {
     case ACT_CREATE_SANDBOX:
         m->sandbox_coming = true;
+        m->box_attempt = a->attempt;
         break;
     case ACT_START:
         m->starting[ctr_index(a->container)] = true;
@@ -327,15 +353,11 @@ static void send(Model *m, const Action *a)
         (void)snprintf(m->reason, sizeof m->reason, "%s", str_or(a->reason, ""));
         break;
     case ACT_STOP_SANDBOX:
-        m->facts.sandboxes.v[0].state = SANDBOX_NOT_READY;
+        box(m, a->id)->state = SANDBOX_NOT_READY;
         break;
-    case ACT_REMOVE_SANDBOX: {
-        PodFacts gone = {.sandboxes = {m->facts.sandboxes.n, m->facts.sandboxes.v}};
-        pod_facts_done(&gone);
-        m->facts.sandboxes.n = 0;
-        m->facts.sandboxes.v = NULL;
+    case ACT_REMOVE_SANDBOX:
+        remove_box(m, box(m, a->id));
         break;
-    }
     case ACT_PRE_STOP:
     case ACT_WAIT:
     case ACT_N:
@@ -409,6 +431,7 @@ static void start_done(Model *m, size_t i)
     m->facts.containers.v[0] = (ContainerFact){
         .id = mem_fmt("%s.%u", the_case->ctr[i], m->n_started[i]),
         .name = mem_dup_str(the_case->ctr[i]),
+        .sandbox_id = mem_dup_str(m->facts.sandboxes.v[0].id),
         .attempt = m->starting_attempt[i],
         .state = RUN_RUNNING,
         .pid = (int32_t)(m->serial++ & 15),
@@ -434,7 +457,8 @@ static void ended(Model *m, ContainerFact *f, int32_t code, bool by_itself)
     f->exit_code = code;
     f->signal = code == 137 ? 9 : 0;
     f->finished_at_ns = NOW;
-    m->end[ctr_index(f->name)] = (End){true, by_itself, code};
+    bool reset = !by_itself && code == 137 && str_eq(f->stop_reason, "RestartingAllContainers");
+    m->end[ctr_index(f->name)] = (End){true, by_itself, reset, code};
 }
 
 static void remove_done(Model *m, size_t at)
@@ -447,8 +471,10 @@ static void remove_done(Model *m, size_t at)
 
 static void sandbox_done(Model *m)
 {
-    SandboxFact *s = LIST_ADD(&m->facts.sandboxes);
-    *s = (SandboxFact){.id = mem_dup_str("box"), .state = SANDBOX_READY};
+    (void)LIST_ADD(&m->facts.sandboxes);
+    SandboxFact *s = m->facts.sandboxes.v;
+    memmove(s + 1, s, (m->facts.sandboxes.n - 1) * sizeof *s);
+    *s = (SandboxFact){.id = mem_fmt("box%u", m->box_attempt), .attempt = m->box_attempt, .state = SANDBOX_READY};
     *LIST_ADD(&s->ips) = mem_dup_str("10.0.0.2");
     m->sandbox_coming = false;
 }
@@ -542,7 +568,7 @@ static void check_rest(const Model *from)
             INVARIANT(&m, t != NULL && !str_empty(t->container_id), the_case->ctr[i]);
             if (t && e->by_itself)
                 INVARIANT(&m, t->exit_code.v == e->code && !str_eq(t->reason, "RestartingAllContainers"), the_case->ctr[i]);
-            else if (t)
+            else if (t && e->reset)
                 INVARIANT(&m, t->exit_code.v == 137 && str_eq(t->reason, "RestartingAllContainers"), the_case->ctr[i]);
         }
     }
@@ -637,6 +663,12 @@ static void explore(Model *m)
         c.owed = false;
         go(&c);
     }
+    if (m->boxes_left > 0 && m->facts.sandboxes.n && m->facts.sandboxes.v[0].state == SANDBOX_READY) {
+        Model c = model_copy(m);
+        c.boxes_left--;
+        c.facts.sandboxes.v[0].state = SANDBOX_NOT_READY;
+        go(&c);
+    }
     if (m->crashes_left > 0)
         crash(m);
 }
@@ -649,7 +681,7 @@ static void run_case(const Case *c)
     n_states = n_turns = n_complaints = n_seen = 0;
     if (seen)
         memset(seen, 0, cap_seen * sizeof *seen);
-    Model m = {.exits_left = c->exits, .crashes_left = c->crashes, .deletes_left = c->deletes};
+    Model m = {.exits_left = c->exits, .crashes_left = c->crashes, .deletes_left = c->deletes, .boxes_left = c->boxes};
     unsigned before = check_failures;
     explore(&m);
     model_done(&m);
@@ -711,4 +743,28 @@ static void test_init_source(void)
     });
 }
 
-TESTS(T(test_sidecar_source), T(test_two_sources), T(test_deleted_meanwhile), T(test_init_source))
+static void test_sandbox_dies(void)
+{
+    run_case(&(Case){
+        .name = "the sandbox dies at any moment; Always",
+        .pod = "{" META ",\"spec\":{\"restartPolicy\":\"Always\",\"initContainers\":[{\"name\":\"i\",\"image\":\"x\"},"
+               "{\"name\":\"s\",\"image\":\"x\",\"restartPolicy\":\"Always\"," RULE88 "}],"
+               "\"containers\":[{\"name\":\"m\",\"image\":\"x\"}]}}",
+        .ctr = {"i", "s", "m"}, .init = {true, true}, .sidecar = {false, true},
+        .codes = {{-1}, {88, -1}, {-1}}, .exits = 1, .crashes = 1, .boxes = 1,
+    });
+}
+
+static void test_sandbox_dies_never(void)
+{
+    run_case(&(Case){
+        .name = "the sandbox dies at any moment; Never",
+        .pod = "{" META ",\"spec\":{\"restartPolicy\":\"Never\",\"initContainers\":[{\"name\":\"i\",\"image\":\"x\"},"
+               "{\"name\":\"s\",\"image\":\"x\",\"restartPolicy\":\"Always\"," RULE88 "}],"
+               "\"containers\":[{\"name\":\"m\",\"image\":\"x\"}]}}",
+        .ctr = {"i", "s", "m"}, .init = {true, true}, .sidecar = {false, true},
+        .codes = {{-1}, {88, -1}, {-1}}, .exits = 1, .crashes = 1, .boxes = 1,
+    });
+}
+
+TESTS(T(test_sandbox_dies), T(test_sandbox_dies_never), T(test_sidecar_source), T(test_two_sources), T(test_deleted_meanwhile), T(test_init_source))
