@@ -1,6 +1,6 @@
 /* restart.c - RestartAllContainers: kill and remove everything, then start anew (pod-restart.md 3.3, 3.7, 5).
  *
- * Ours differs from upstream in form, not in meaning (docs/decisions.md, D1 to D8): one SIGKILL to all in the turn that
+ * Ours differs from upstream in form, not in meaning (docs/decisions.md, D4 to D9): one SIGKILL to all in the turn that
  * sees the trigger, removal as each is gone, and the start in the turn that sees the last one gone. What makes it safe
  * to die at any instant:
  *   - the condition is stored before the first kill, so the intent is never lost;

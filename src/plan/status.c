@@ -2,7 +2,7 @@
  *
  * Where upstream overwrites the end of a container that an in-place restart removed, we keep the truth: the source and
  * whoever had ended by itself keep code, reason, message and id in lastState; only those that the restart killed show
- * 137 RestartingAllContainers (docs/decisions.md, D4). */
+ * 137 RestartingAllContainers (docs/decisions.md, D6). */
 #include "base/str.h"
 #include "plan/plan_priv.h"
 
