@@ -80,7 +80,8 @@ static void on_hook_http(void *arg, const NetCallResult *res)
 {
     HookRun *h = arg;
     h->call = NULL;
-    hook_finish(h, res->ok, res->output);
+    /* Any answer is a success: the kubelet's runHTTPHandler looks at no status code (pkg/kubelet/lifecycle/handlers.go). */
+    hook_finish(h, res->http_status != 0, res->output);
 }
 
 static void on_hook_slept(uv_timer_t *t)

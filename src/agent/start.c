@@ -205,7 +205,7 @@ static Err *make_config(StartOp *op, const Container *c, const char *image_id, M
     if (!e)
         e = volumes_container_mounts(&ctx, c, &m->env, op->attempt, &m->mounts, &m->arena);
     if (e)
-        return err_reason(e, e->reason[0] ? e->reason : "CreateContainerConfigError");
+        return e->reason[0] ? e : err_reason(e, "CreateContainerConfigError");
     ContainerConfig *cc = &m->cc;
     env_expand_list(&c->command, &m->env, &cc->command);
     env_expand_list(&c->args, &m->env, &cc->args);

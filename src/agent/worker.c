@@ -201,9 +201,10 @@ static bool store_status(Worker *w, Plan *p)
         SCOPED(mem_free) char *text = err_text(e);
         worker_event(w, true, "FailedStatusSave", NULL, "%s", text);
         w->saved_durably = false;
-    } else if (durable) {
-        w->saved_durably = true;
-        fault_step("restart.durable");
+    } else if (changed || moved || durable) {
+        w->saved_durably = durable;
+        if (durable)
+            fault_step("restart.durable");
     }
     if (changed && w->agent->cfg.listener.pod)
         w->agent->cfg.listener.pod(w->agent->cfg.listener.arg, "MODIFIED", w->rec.pod, worker_now());

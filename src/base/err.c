@@ -41,7 +41,7 @@ Err *err_wrap(Err *cause, const char *fmt, ...)
 
 Err *err_reason(Err *e, const char *reason)
 {
-    if (e)
+    if (e && reason != e->reason)
         (void)snprintf(e->reason, sizeof e->reason, "%s", reason);
     return e;
 }

@@ -2,11 +2,11 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <limits.h>
+#include <linux/openat2.h>
 #include <stdio.h>
-#include <sys/mount.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -175,9 +175,9 @@ Err *fs_mkdirs(const char *path, mode_t mode)
  * container: past this the tree is reported rather than the stack risked. */
 #define REMOVE_DEPTH_MAX 512
 
-static Err *remove_contents(int dirfd, dev_t dev, const char *path, unsigned depth);
+static Err *remove_contents(int dirfd, const char *path, unsigned depth);
 
-static Err *remove_entry(int dirfd, const char *name, dev_t dev, const char *path, unsigned depth)
+static Err *remove_entry(int dirfd, const char *name, const char *path, unsigned depth)
 {
     if (!fault_hit("unlink") && unlinkat(dirfd, name, 0) == 0)
         return NULL;
@@ -185,16 +185,15 @@ static Err *remove_entry(int dirfd, const char *name, dev_t dev, const char *pat
         return NULL;
     if (errno != EISDIR && errno != EPERM)
         return err_new(ERR_SYS, errno, "remove %s/%s", path, name);
-    SCOPED(fd_close) int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    /* A bind of the same file system has the same device number: only the kernel's own check keeps us out of it. */
+    struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, .resolve = RESOLVE_NO_XDEV};
+    SCOPED(fd_close) int fd = (int)syscall(SYS_openat2, dirfd, name, &how, sizeof how);
+    if (fd < 0 && errno == EXDEV)
+        return err_new(ERR_SYS, EBUSY, "remove %s/%s: something is mounted there", path, name);
     if (fd < 0)
         return errno == ENOENT ? NULL : err_new(ERR_SYS, errno, "open %s/%s", path, name);
-    struct stat st;
-    if (fstat(fd, &st) < 0)
-        return err_new(ERR_SYS, errno, "stat %s/%s", path, name);
-    if (st.st_dev != dev)
-        return err_new(ERR_SYS, EBUSY, "remove %s/%s: something is mounted there", path, name);
     SCOPED(mem_free) char *sub = mem_fmt("%s/%s", path, name);
-    Err *e = remove_contents(MOVE(fd, -EBADF), dev, sub, depth + 1);
+    Err *e = remove_contents(MOVE(fd, -EBADF), sub, depth + 1);
     if (e)
         return e;
     if (unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
@@ -203,7 +202,7 @@ static Err *remove_entry(int dirfd, const char *name, dev_t dev, const char *pat
 }
 
 /* Takes dirfd. */
-static Err *remove_contents(int dirfd, dev_t dev, const char *path, unsigned depth)
+static Err *remove_contents(int dirfd, const char *path, unsigned depth)
 {
     DIR *d = fdopendir(dirfd);
     if (!d) {
@@ -219,7 +218,7 @@ static Err *remove_contents(int dirfd, dev_t dev, const char *path, unsigned dep
     struct dirent *ent;
     while (!e && (ent = readdir(d)))
         if (strcmp(ent->d_name, ".") != 0 && strcmp(ent->d_name, "..") != 0)
-            e = remove_entry(dirfd, ent->d_name, dev, path, depth);
+            e = remove_entry(dirfd, ent->d_name, path, depth);
     (void)closedir(d);
     return e;
 }
@@ -237,7 +236,7 @@ Err *fs_remove_tree(const char *path)
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return err_new(ERR_SYS, errno, "open %s", path);
-    Err *e = remove_contents(fd, st.st_dev, path, 0);
+    Err *e = remove_contents(fd, path, 0);
     if (!e && rmdir(path) < 0 && errno != ENOENT)
         e = err_new(ERR_SYS, errno, "remove %s", path);
     return e;
@@ -247,49 +246,4 @@ bool fs_exists(const char *path)
 {
     struct stat st;
     return stat(path, &st) == 0;
-}
-
-/* Undoes mountinfo's octal escapes (space, tab, newline, backslash) in place. */
-static void mountinfo_unescape(char *s)
-{
-    char *w = s;
-    for (; *s; s++) {
-        if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] && s[3]) {
-            *w++ = (char)((s[1] - '0') * 64 + (s[2] - '0') * 8 + (s[3] - '0'));
-            s += 3;
-        } else {
-            *w++ = *s;
-        }
-    }
-    *w = '\0';
-}
-
-Err *fs_unmount_tree(const char *path)
-{
-    char real[PATH_MAX];
-    if (!realpath(path, real))
-        return errno == ENOENT ? NULL : err_new(ERR_SYS, errno, "resolve %s", path);
-    SCOPED(str_done) Str info = {0};
-    Err *e = fs_read("/proc/self/mountinfo", (size_t)64 << 20, &info);
-    if (e)
-        return e;
-    SCOPED(strvec_done) StrVec points = {0};
-    size_t len = strlen(real);
-    char *save = NULL;
-    for (char *line = strtok_r(info.p, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-        char *field_save = NULL, *f = strtok_r(line, " ", &field_save);
-        for (int i = 0; f && i < 4; i++) /* id parent major:minor root MOUNT-POINT: proc_pid_mountinfo(5) */
-            f = strtok_r(NULL, " ", &field_save);
-        if (!f)
-            continue;
-        mountinfo_unescape(f);
-        if (strncmp(f, real, len) == 0 && (f[len] == '\0' || f[len] == '/'))
-            strvec_add(&points, f);
-    }
-    /* Later lines lie on or below earlier ones: take them off in reverse. */
-    for (size_t i = points.n; i-- > 0;)
-        if ((fault_hit("umount") || umount2(points.v[i], MNT_DETACH | UMOUNT_NOFOLLOW) < 0) && errno != EINVAL &&
-            errno != ENOENT)
-            return err_new(ERR_SYS, errno, "unmount %s", points.v[i]);
-    return NULL;
 }

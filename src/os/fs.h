@@ -30,10 +30,9 @@ MUST_USE Err *fs_write_atomic(const char *path, const void *bytes, size_t n, mod
 /* Plain write (cgroup and proc files). */
 MUST_USE Err *fs_write(const char *path, const char *text);
 MUST_USE Err *fs_mkdirs(const char *path, mode_t mode); /* mkdir -p; existing is fine */
-/* rm -rf that crosses no mount point and follows no symlink; absent is fine. */
+/* rm -rf that crosses no mount point, binds of the same file system included, and follows no symlink; absent is fine. A mount
+ * in it is an error (EBUSY), with everything behind it untouched. */
 MUST_USE Err *fs_remove_tree(const char *path);
 bool fs_exists(const char *path);
-/* Lazily unmounts <path> and all below it; not mounted is fine. */
-MUST_USE Err *fs_unmount_tree(const char *path);
 
 #endif

@@ -107,11 +107,12 @@ static void start(Trash *t)
 {
     Shim *s = t->shim;
     t->running = true;
-    bool runtime = json_flag(store_get(&s->store, "trash", t->id), "runtime", true) && t->tries == 0;
     SCOPED(mem_free) char *state = mem_fmt("%s/%s", s->oci_root, t->id);
+    /* Asked once: the runtime may have removed its state before we could look again. */
+    bool runtime = json_flag(store_get(&s->store, "trash", t->id), "runtime", true) && t->tries == 0 && fs_exists(state);
     const char *args[] = {"delete", "--force", t->id, NULL};
-    Err *e = runtime && fs_exists(state) ? runtime_run(s, args, NULL, on_deleted, t, NULL) : NULL;
-    if (e || !runtime || !fs_exists(state)) {
+    Err *e = runtime ? runtime_run(s, args, NULL, on_deleted, t, NULL) : NULL;
+    if (e || !runtime) {
         shim_log_err(e, "delete a container");
         t->tries++;
         sweep(t);
