@@ -139,7 +139,7 @@ char *pod_record_find(const char *root, const char *namespace_, const char *name
     LIST_EACH(uid, &uids) {
         SCOPED(pod_record_done) PodRecord r = {0};
         SCOPED(err_free) Err *e = found ? NULL : pod_record_load(root, *uid, &r);
-        if (!found && !e && str_eq(r.pod->metadata.namespace_, namespace_) && str_eq(r.pod->metadata.name, name))
+        if (!found && !e && r.pod && str_eq(r.pod->metadata.namespace_, namespace_) && str_eq(r.pod->metadata.name, name))
             found = mem_dup_str(*uid);
         free(*uid);
     }

@@ -102,14 +102,17 @@ static void sweep_instances(Worker *w, const PodFacts *facts)
     w->instances.n = kept;
 }
 
-static void overlay_instances(const Worker *w, PodFacts *facts)
+static void overlay_instances(Worker *w, PodFacts *facts)
 {
     LIST_EACH(c, &facts->containers) {
         c->stop_since_ns = c->term_at_ns = c->kill_at_ns = NS_NONE;
-        /* Started by an earlier agent: its hook ran then, and the kubelet does not run it twice either. */
-        c->post_start = c->state == RUN_RUNNING ? HOOK_DONE : HOOK_NONE;
+        const StartFact *s = worker_start_fact(w, c->name);
+        bool starting = s && s->state == START_IN_FLIGHT;
+        /* Started by an earlier agent: its hook ran then, and the kubelet does not run it twice either. One that we are starting
+         * has its hook still before it. */
+        c->post_start = c->state != RUN_RUNNING ? HOOK_NONE : starting ? HOOK_RUNNING : HOOK_DONE;
         LIST_EACH(i, &w->instances) {
-            if (strcmp(c->id, i->id) != 0)
+            if (strcmp(c->id, i->id) != 0) // NOLINT(clang-analyzer-unix.Malloc): what was freed lies behind n
                 continue;
             c->post_start = i->post_start;
             c->pre_stop = i->pre_stop;

@@ -284,6 +284,11 @@ static Err *backoff_option(const CliArgs *a, PlanConfig *c)
               : err_new(ERR_INVALID, 0, "--restart-backoff=%s: give off, INITIAL or INITIAL,MAX (10s,5m)", text);
 }
 
+static void on_network_warning(void *arg, const char *text)
+{
+    view_note(((Run *)arg)->view, text);
+}
+
 static Err *open_runtime(Run *r, const CliArgs *a)
 {
     SCOPED(mem_free) char *cache = mem_fmt("%s/cni", cli_opt(a, "root"));
@@ -293,7 +298,8 @@ static Err *open_runtime(Run *r, const CliArgs *a)
         .run_dir = cli_opt(a, "run-dir"),
         .log_dir = cli_opt(a, "log-dir"),
         .oci_runtime = cli_opt(a, "oci-runtime"),
-        .cni = {.conf_dir = cli_opt(a, "cni-conf-dir"), .bin_dirs = cli_opt(a, "cni-bin-dir"), .cache_dir = cache},
+        .cni = {.conf_dir = cli_opt(a, "cni-conf-dir"), .bin_dirs = cli_opt(a, "cni-bin-dir"), .cache_dir = cache,
+                .on_warning = on_network_warning, .warning_arg = r},
         .log_max_bytes = LOG_MAX_BYTES,
         .log_max_files = LOG_MAX_FILES,
     };

@@ -411,7 +411,7 @@ static void probe_one(Sim *s, SimCtr *c, ProbeKind kind, const Probe *spec, int6
     bool settled = same && f->state == RUN_RUNNING && w->result == PROBE_SUCCESS;
     if (!settled && probe_worker_step(w, spec, f, status_started(s, c), s->in.terminating, s->in.now_ns, &at) == PROBE_RUN &&
         probe_worker_outcome(w, spec, true, "", s->in.now_ns)) {
-        tell(s, (SimEvent){.kind = SIM_PROBE, .container = c->spec->name, .attempt = f->attempt, .type = names[kind],
+        tell(s, (SimEvent){.kind = SIM_PROBE, .container = c->spec->name, .attempt = f ? f->attempt : 0, .type = names[kind],
                            .status = "Success"});
         s->changed = true;
     } else if (!settled && w->next_ns != NS_NONE && w->next_ns > s->in.now_ns) {

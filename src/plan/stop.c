@@ -81,8 +81,18 @@ static bool turn_of(const View *v, const Ctr *c)
     return true;
 }
 
+/* "The value zero indicates stop immediately via the kill signal (no opportunity to shut down)": the API's own words on
+ * terminationGracePeriodSeconds. The kubelet floors it to 2 s, because the API server has forgotten such a Pod by then; here it is
+ * what a second Ctrl-C asks for. */
+static bool killed_at_once(const View *v)
+{
+    const ObjectMeta *m = &v->pod->metadata;
+    return m->deletion_timestamp.set && m->deletion_grace_period_seconds.set && m->deletion_grace_period_seconds.v == 0;
+}
+
 bool stop_all(View *v, int64_t deadline, const char *reason)
 {
+    bool at_once = killed_at_once(v);
     bool left = view_any_in_flight(v);
     LIST_EACH(f, &v->in->runtime->containers)
     {
@@ -90,6 +100,10 @@ bool stop_all(View *v, int64_t deadline, const char *reason)
             continue;
         left = true;
         const Ctr *c = view_find(v, f->name);
+        if (at_once) {
+            kill_now(v, f, reason);
+            continue;
+        }
         if (f->stop_since_ns == NS_NONE && f->kill_at_ns == NS_NONE) {
             SCOPED(mem_free) char *message = mem_fmt("Stopping container %s", f->name);
             ctr_stop(v, c, f, reason, ns_sub(deadline, v->now), message);

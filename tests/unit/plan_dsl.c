@@ -214,7 +214,10 @@ static void add_word(World *w, const char *t)
         mem_set_str(&w->pod->status.phase, t + 6);
     else if (str_starts(t, "began="))
         w->pod->status.start_time = (OptTime){true, ago(t + 6)};
-    else if (str_starts(t, "deleted=")) {
+    else if (str_eq(t, "deleted:now")) {
+        w->pod->metadata.deletion_timestamp = (OptTime){true, DSL_NOW};
+        w->pod->metadata.deletion_grace_period_seconds = (OptInt){true, 0};
+    } else if (str_starts(t, "deleted=")) {
         w->pod->metadata.deletion_timestamp = (OptTime){true, DSL_NOW + secs(t + 8)};
     } else if (str_starts(t, "term:")) {
         w->in.terminating = true;

@@ -7,7 +7,7 @@
  *   start:NAME=inflight  start:NAME=REASON,at=S
  *   probe:NAME=[s][S][l][L][r][R]               startup, liveness, readiness: capital = success, small = failure
  *   old:NAME=running|waiting:REASON|exit:CODE,n=COUNT[,id=ID][,last=CODE][,ready][,started]     the last status
- *   cond:TYPE  phase:PHASE  began=S  backoff:KEY=DELAY,at=S  term:REASON,at=S,grace=S  deleted=S(ahead)
+ *   cond:TYPE  phase:PHASE  began=S  backoff:KEY=DELAY,at=S  term:REASON,at=S,grace=S  deleted=S(ahead)  deleted:now (grace 0)
  *   sandbox:inflight sandbox:failed,at=S volumes:inflight volumes:failed  gates:off  nobackoff
  *
  * Plan: "actions | PHASE | NAME=STATE[<LAST]#COUNT[r][s] ... | flags". */

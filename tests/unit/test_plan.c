@@ -334,6 +334,8 @@ static void test_3_11_ending(void)
          "kill m 0s Stopping, signal s | Running | s=run#0rs m=run#0rs | +2s"},
         {"a shorter grace on the way", ONE, "box m#0=running,since=5,term=5 phase:Running term:,at=5 deleted=0",
          "kill m 0s Stopping | Running | m=run#0rs |"},
+        {"a grace of 0 kills at once, hook or not", MAINS(CX("m", PRESTOP)), "box m#0=running phase:Running term:,at=0 deleted:now",
+         "kill m 0s PodDeleted | Running | m=run#0rs |"},
         {"all down: terminal, stored, then removed", ONE, "box m#0=exit:143 phase:Running old:m=running deleted=25 term:,at=5",
          "remove m#0 | Failed | m=143:Error#0 | persist"},
         {"then the sandbox", ONE, "box phase:Failed old:m=exit:143 term:",
