@@ -265,7 +265,7 @@ static Err *ask(const char *text, const FeatureGates *gates, const Pod *pod, jso
     if (s.exited)
         add_words(&q, &s, &words);
     else
-        strvec_fmt(&words, "%s is not reached: a container before it does not get ready.", q.c->name);
+        strvec_fmt(&words, "%s is not reached: a container before it does not get ready.", script->container);
     for (size_t i = 0; print && i < words.n; i++)
         printf("%s%s\n", i ? "  " : "", words.v[i]);
     json_array_append_new(answers, answer_json(&q, &s, &words));

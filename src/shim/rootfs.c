@@ -109,7 +109,7 @@ static bool dir_empty(const char *path)
 {
     DIR *d = opendir(path);
     size_t n = 0;
-    for (struct dirent *e; d && (e = readdir(d)) != NULL;)
+    while (d && readdir(d))
         n++;
     if (d)
         (void)closedir(d);
