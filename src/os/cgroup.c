@@ -29,42 +29,56 @@ static char *read_text(const char *path)
 }
 
 /* "cpu memory\n" -> ",cpu,memory," */
-static char *controllers_v2(const char *dir)
+static Err *controllers_v2(const char *dir, char **ret)
 {
     SCOPED(mem_free) char *path = mem_fmt("%s/cgroup.controllers", dir);
-    SCOPED(mem_free) char *text = read_text(path);
+    SCOPED(str_done) Str text = {0};
+    Err *e = fs_read(path, PROCS_MAX, &text);
+    if (e)
+        return e; /* taken for empty, it would send crun where it refuses to go */
     Str s = {0};
-    for (char *save = NULL, *w = text ? strtok_r(text, " \n", &save) : NULL; w; w = strtok_r(NULL, " \n", &save))
+    for (char *save = NULL, *w = strtok_r(text.p, " \n", &save); w; w = strtok_r(NULL, " \n", &save))
         str_fmt(&s, "%s%s,", s.n ? "" : ",", w);
-    return str_take(&s);
+    *ret = str_take(&s);
+    return NULL;
 }
 
-static void host_add(CgroupHost *h, const char *root, const char *mount, const char *type, const char *options)
+static Err *host_add(CgroupHost *h, const char *root, const char *mount, const char *type, const char *options)
 {
     if (h->n == CGROUP_MAX_HIERARCHIES || !str_starts(mount, "/sys/fs/cgroup"))
-        return;
+        return NULL;
     for (size_t i = 0; i < h->n; i++)
         if (str_eq(h->h[i].dir + strlen(root), mount)) /* mounted over: the first is as good */
-            return;
+            return NULL;
     bool v2 = str_eq(type, "cgroup2");
-    h->h[h->n].dir = mem_fmt("%s%s", root, mount);
+    SCOPED(mem_free) char *dir = mem_fmt("%s%s", root, mount), *controllers = NULL;
+    Err *e = v2 ? controllers_v2(dir, &controllers) : NULL;
+    if (e)
+        return err_wrap(e, "look at the cgroup hierarchy %s", mount);
+    h->h[h->n].dir = MOVE(dir, NULL);
     h->h[h->n].v2 = v2;
-    h->h[h->n].controllers = v2 ? controllers_v2(h->h[h->n].dir) : mem_fmt(",%s,", options);
+    h->h[h->n].controllers = v2 ? MOVE(controllers, NULL) : mem_fmt(",%s,", options);
     h->n++;
+    return NULL;
 }
 
 Err *cgroup_probe_text(const char *mountinfo, const char *root, CgroupHost *ret)
 {
     CgroupHost h = {0};
+    Err *e = NULL;
     SCOPED(mem_free) char *text = mem_dup_str(mountinfo);
-    for (char *save = NULL, *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+    for (char *save = NULL, *line = strtok_r(text, "\n", &save); line && !e; line = strtok_r(NULL, "\n", &save)) {
         char mount[256], type[32], options[512];
         const char *rest = strstr(line, " - ");
         if (!rest || sscanf(line, "%*s %*s %*s %*s %255s", mount) != 1 ||
             sscanf(rest, " - %31s %*s %511s", type, options) != 2)
             continue;
         if (str_eq(type, "cgroup") || str_eq(type, "cgroup2"))
-            host_add(&h, root, mount, type, options);
+            e = host_add(&h, root, mount, type, options);
+    }
+    if (e) {
+        cgroup_host_done(&h);
+        return e;
     }
     if (h.n == 0)
         return err_new(ERR_UNSUPPORTED, 0, "no cgroup file system is mounted under /sys/fs/cgroup; mount one (systemd does "

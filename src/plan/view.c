@@ -260,6 +260,9 @@ bool ctr_restarts(const View *v, const Ctr *c)
 uint32_t ctr_next_attempt(const Ctr *c)
 {
     uint32_t count = c->st->restart_count.set ? (uint32_t)c->st->restart_count.v : 0;
+    /* What was made but never ran (its agent died between the two) gives its number to the next: nobody restarted it. */
+    if (c->newest && c->newest->state == RUN_CREATED && c->newest->started_at_ns == NS_NONE)
+        return c->newest->attempt > count ? c->newest->attempt : count;
     if (c->newest)
         return (c->newest->attempt > count ? c->newest->attempt : count) + 1;
     return count + (c->st->state && c->st->state->terminated);

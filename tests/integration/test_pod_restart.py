@@ -189,24 +189,31 @@ def test_deadline_during_a_restart(reprise):
 
 
 def pause_of(pod):
-    """The sandbox process: in the Pod's network namespace, not in a container's cgroup."""
+    """The sandbox process, by its name, in the Pod's network namespace."""
     net = set(sandbox_of(pod).values())
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
-            if os.readlink(f"/proc/{pid}/ns/net") in net and pid not in containers_of(pod):
-                return int(pid)
+            with open(f"/proc/{pid}/comm") as f:
+                if f.read().strip() == "reprise-pause" and os.readlink(f"/proc/{pid}/ns/net") in net:
+                    return int(pid)
         except OSError:
             pass
     raise AssertionError("no sandbox process found")
 
 
 def containers_of(pod):
+    """The first process of each container of the Pod: pid 1 of its pid namespace."""
     ids = [c["containerID"].split("//")[-1] for c in statuses(pod).values() if c.get("containerID")]
     found = set()
     for pid in sandbox_of(pod):
-        with open(f"/proc/{pid}/cgroup") as f:
-            text = f.read()
-        if any(i in text for i in ids):
+        try:
+            with open(f"/proc/{pid}/cgroup") as f:
+                text = f.read()
+            with open(f"/proc/{pid}/status") as f:
+                first = next(line for line in f if line.startswith("NSpid:")).split()[-1] == "1"
+        except OSError:
+            continue
+        if first and any(i in text for i in ids):
             found.add(pid)
     return found
 
