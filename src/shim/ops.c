@@ -23,14 +23,14 @@ static void op_kill(Req *r)
 {
     size_t i;
     json_t *id;
-    fault_step("restart.kill");
+    fault_step("shim.kill");
     json_array_foreach(json_object_get(r->body, "containers"), i, id)
     {
         Ctr *c = ctr_find(r->shim, json_string_value(id));
         if (c)
             ctr_kill(c);
     }
-    fault_step("restart.killed");
+    fault_step("shim.killed");
     req_ok(r, NULL);
 }
 

@@ -11,7 +11,7 @@
  *
  * Steps that tests can aim at with REPRISE_FAULT=kill@STEP (os/fault.h):
  *   shim.prepare shim.mounted shim.create shim.created shim.start shim.started shim.exit.reaped shim.exit.recorded
- *   restart.kill restart.killed shim.remove shim.removed shim.sandbox.create shim.sandbox.created shim.sandbox.stop
+ *   shim.kill shim.killed shim.remove shim.removed shim.sandbox.create shim.sandbox.created shim.sandbox.stop
  *   shim.sandbox.remove shim.adopt */
 #ifndef REPRISE_SHIM_SHIM_H
 #define REPRISE_SHIM_SHIM_H

@@ -12,7 +12,7 @@ from test_pod_restart import condition, containers_of, running, restarts, shim_o
 AGENT_STEPS = ["container.start", "container.create", "container.created", "container.started", "restart.intent",
                "restart.durable", "restart.kill", "restart.killed", "restart.remove", "restart.removed", "status.store"]
 SHIM_STEPS = ["shim.prepare", "shim.mounted", "shim.create", "shim.created", "shim.start", "shim.started", "shim.exit.reaped",
-              "shim.exit.recorded", "restart.kill", "restart.killed", "shim.remove", "shim.removed"]
+              "shim.exit.recorded", "shim.kill", "shim.killed", "shim.remove", "shim.removed"]
 # One restart, begun by a file of ours, so that the fault can be armed by then.
 MANIFEST = worker(watch="until [ -e /work/go ]; do sleep 0.05; done; [ -e /work/gone ] && exec sleep 1000; touch /work/gone; exit 88")
 

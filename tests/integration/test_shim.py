@@ -731,7 +731,7 @@ def test_two_shims_of_one_pod(pod):
 
 
 STEPS = ["shim.prepare", "shim.mounted", "shim.create", "shim.created", "shim.start", "shim.started", "shim.exit.reaped",
-         "shim.exit.recorded", "restart.kill", "restart.killed", "shim.remove", "shim.removed"]
+         "shim.exit.recorded", "shim.kill", "shim.killed", "shim.remove", "shim.removed"]
 
 
 @pytest.mark.parametrize("step", STEPS)
