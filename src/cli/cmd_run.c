@@ -291,6 +291,8 @@ static void on_network_warning(void *arg, const char *text)
 
 static Err *open_runtime(Run *r, const CliArgs *a)
 {
+    if (geteuid() != 0)
+        return err_new(ERR_UNSUPPORTED, 0, "containers, mounts and networks need root: run it with sudo");
     SCOPED(mem_free) char *cache = mem_fmt("%s/cni", cli_opt(a, "root"));
     OciRuntimeConfig c = {
         .loop = &r->loop,
