@@ -12,11 +12,13 @@ typedef struct {
     uint32_t attempt;
     int64_t pull_started_ns;
     bool pulling;
+    Err *pull_failed; /* owned; a pull by policy Always failed: the store is asked for what was imported */
 } StartOp;
 
 static void start_op_free(StartOp *op)
 {
     worker_unref(op->w);
+    err_free(op->pull_failed);
     free(op->container);
     free(op->sandbox_id);
     free(op->id);
@@ -256,10 +258,34 @@ static Err *make_config(StartOp *op, const Container *c, const char *image_id, M
     return NULL;
 }
 
+static void on_image(void *arg, const char *image_id, Err *err);
+
+/* A pull by policy Always that failed, where no registry is in reach: an image that was imported by hand is as new as it gets on
+ * this machine, and :latest would run nowhere offline otherwise. Said aloud. Takes <err> and returns true if it asks the store. */
+static bool use_imported(StartOp *op, Err *err)
+{
+    Worker *w = op->w;
+    Runtime *rt = w->agent->cfg.rt;
+    const Container *c = worker_container(w, op->container);
+    if (!str_eq(c->image_pull_policy, "Always"))
+        return false;
+    Err *e = rt->ops->image_ensure(rt, c->image, "Never", on_image, op);
+    err_free(e);
+    if (!e)
+        op->pull_failed = err;
+    return !e;
+}
+
 static void on_image(void *arg, const char *image_id, Err *err)
 {
     StartOp *op = arg;
     Worker *w = op->w;
+    if (err && !w->closed && op->pulling && !op->pull_failed && use_imported(op, err))
+        return;
+    if (err && op->pull_failed) { /* nothing was imported: the pull's own error is the one to tell */
+        err_free(err);
+        err = MOVE(op->pull_failed, NULL);
+    }
     if (err) {
         start_failed(op, "ErrImagePull", err);
         return;
@@ -269,7 +295,11 @@ static void on_image(void *arg, const char *image_id, Err *err)
         return;
     }
     const Container *c = worker_container(w, op->container);
-    if (op->pulling) {
+    if (op->pull_failed) {
+        SCOPED(mem_free) char *text = err_text(op->pull_failed);
+        worker_event(w, true, "Failed", c->name, "Failed to pull image \"%s\" (imagePullPolicy Always), using the imported one: %s",
+                     c->image, text);
+    } else if (op->pulling) {
         SCOPED(mem_free) char *took = duration_format((worker_now() - op->pull_started_ns) / NS_PER_MS * NS_PER_MS);
         worker_event(w, false, "Pulled", c->name, "Successfully pulled image \"%s\" in %s", c->image, took);
     } else {

@@ -83,16 +83,6 @@ static void image_answer(void *arg, bool cancelled)
 static void on_pulled(void *arg, const char *id, Err *err)
 {
     ImageOp *op = arg;
-    Image *image = NULL;
-    Err *e = err ? image_get(op->rt->images, op->reference, &image) : NULL;
-    if (image) {
-        /* There is no registry to ask, but the image was imported by hand: that is as new as it gets on this machine. */
-        err_free(err);
-        image_finish(op, image->id, NULL);
-        image_free(image);
-        return;
-    }
-    err_free(e);
     image_finish(op, id, err && !err->reason[0] ? err_reason(err, "ErrImagePull") : err);
 }
 
@@ -122,12 +112,7 @@ static Err *oci_image_ensure(Runtime *base, const char *reference, const char *p
     e = image_pull(rt->images, rt->loop, reference, on_pulled, op);
     if (!e)
         return NULL;
-    if (image) {
-        op->id = mem_dup_str(image->id);
-        err_free(e);
-    } else {
-        op->failed = e->reason[0] ? e : err_reason(e, "ErrImagePull");
-    }
+    op->failed = e->reason[0] ? e : err_reason(e, "ErrImagePull");
     oci_later(rt, image_answer, op);
     return NULL;
 }
