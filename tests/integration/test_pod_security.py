@@ -2,6 +2,7 @@
 test_security.py's (both OCI runtimes); here the whole way from the manifest is."""
 import json
 import os
+import time
 
 import pytest
 
@@ -30,9 +31,13 @@ def fields(text):
 def inside(reprise):
     """Runs a command in a Pod to its good end; gives what it wrote."""
     def call(command, **kw):
-        run = reprise.run_pod(manifest(command, **kw), "--until=Succeeded", timeout=60)
+        run = reprise.run_pod(manifest(command, **kw), "--until=Succeeded", "--keep", timeout=60)
         assert run.returncode == 0, run.explain()
-        return reprise.log(run.pod, "main")
+        deadline = time.monotonic() + 5
+        while not (text := reprise.log(run.pod, "main")) and time.monotonic() < deadline:
+            time.sleep(0.05)  # output follows the end by a moment
+        reprise.delete(run.pod)
+        return text
     return call
 
 
@@ -53,11 +58,12 @@ def waiting(reprise):
 
 # --- who ------------------------------------------------------------------------------------------------------------
 
+# 1234: a number that the image's passwd does not know; 1000 has groups of its own there.
 @pytest.mark.parametrize("sec, pod_sec, uid, gid, groups", [
-    ({"runAsUser": 1000}, {}, 1000, 0, {0}),
-    ({"runAsUser": 1000, "runAsGroup": 3000}, {}, 1000, 3000, {3000}),
-    ({}, {"runAsUser": 1000, "runAsGroup": 3000, "fsGroup": 2000, "supplementalGroups": [4000]}, 1000, 3000, {2000, 3000, 4000}),
-    ({"runAsUser": 7}, {"runAsUser": 1000, "runAsGroup": 3000}, 7, 3000, {3000}),
+    ({"runAsUser": 1234}, {}, 1234, 0, {0}),
+    ({"runAsUser": 1234, "runAsGroup": 3000}, {}, 1234, 3000, {3000}),
+    ({}, {"runAsUser": 1234, "runAsGroup": 3000, "fsGroup": 2000, "supplementalGroups": [4000]}, 1234, 3000, {2000, 3000, 4000}),
+    ({"runAsUser": 7}, {"runAsUser": 1234, "runAsGroup": 3000}, 7, 3000, {3000}),
     ({"runAsUser": 7, "runAsNonRoot": True}, {"supplementalGroups": [9], "supplementalGroupsPolicy": "Strict"}, 7, 0, {0, 9}),
 ])
 def test_users_and_groups(inside, sec, pod_sec, uid, gid, groups):
@@ -119,7 +125,7 @@ def test_masked_and_read_only_proc(inside):
 
 
 def test_default_devices(inside):
-    out = inside("ls /dev; mknod /tmp/d c 1 11; head -c 1 /tmp/d 2>&1").split()
+    out = inside("ls /dev; mknod /tmp/d c 1 11; head -c 1 /tmp/d 2>&1; true").split()
     assert {"null", "zero", "full", "random", "urandom", "tty", "shm", "pts", "mqueue"} <= set(out)
     assert "permitted" in out  # /dev/kmsg is not in the device cgroup
 
@@ -144,9 +150,12 @@ def test_seccomp_localhost(reprise):
         json.dump({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
             {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28}]}, f)
     profile = {"type": "Localhost", "localhostProfile": "profiles/no-mkdir.json"}
-    run = reprise.run_pod(manifest("mkdir /tmp/x 2>&1; true", sec={"seccompProfile": profile}), "--until=Succeeded")
+    run = reprise.run_pod(manifest("mkdir /tmp/x 2>&1; true", sec={"seccompProfile": profile}), "--until=Succeeded",
+                          "--keep")
     assert run.returncode == 0, run.explain()
-    assert "No space left on device" in reprise.log(run.pod, "main")
+    text = reprise.log(run.pod, "main")
+    reprise.delete(run.pod)
+    assert "No space left on device" in text
 
 
 def test_seccomp_localhost_missing(waiting):
