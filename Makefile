@@ -20,6 +20,7 @@ test:
 bench:
 	@tools/setup build run
 	@tools/build
+	@ninja -C $(BUILD) --quiet bench/stamp bench/floor
 	@bench/restart
 
 fuzz:
