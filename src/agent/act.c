@@ -279,12 +279,7 @@ void worker_begin_end(Worker *w, const char *reason, int64_t grace_ns)
     r->terminating = true;
     r->terminating_grace_ns = grace_ns;
     mem_set_str(&r->terminating_reason, str_or(reason, ""));
-    SCOPED(err_free) Err *e = pod_record_save(w->agent->root, r, true);
-    if (e) {
-        /* A death of the agent would forget this decision, but the same facts lead to it again. */
-        SCOPED(mem_free) char *text = err_text(e);
-        worker_event(w, true, "FailedStatusSave", NULL, "%s", text);
-    }
+    (void)worker_save(w, true); /* should a death of the agent forget this decision: the same facts lead to it again */
     worker_dirty(w);
 }
 
@@ -324,6 +319,15 @@ void worker_act(Worker *w, const Plan *p, const PodFacts *facts)
             break;
         case ACT_REMOVE:
             remove_container(w, a);
+            break;
+        case ACT_PREPARE: {
+            const char *sandbox = ready_sandbox(facts);
+            if (c && sandbox)
+                worker_prepare(w, c, sandbox, a->attempt);
+            break;
+        }
+        case ACT_DISCARD:
+            worker_discard(w, a->id);
             break;
         case ACT_KILL_POD:
             worker_begin_end(w, a->reason, a->grace_ns);

@@ -3,7 +3,9 @@
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netdb.h>
+#include <stdio.h>
 #include <sys/sysinfo.h>
+#include <unistd.h>
 
 #include "agent/worker.h"
 #include "agent/facts_json.h"
@@ -13,17 +15,31 @@
 /* Turns one worker may take in one turn of the loop before the others' handlers run again. */
 #define TURN_BUDGET 8
 
+/* Only those that something happened to: what one Pod costs does not depend on how many others there are. */
 static void agent_turn(Agent *a)
 {
-    bool more = false;
-    for (size_t i = 0; i < a->workers.n; i++) {
-        Worker *w = a->workers.v[i];
+    __typeof__(a->dirty) now = a->dirty;
+    a->dirty.v = NULL;
+    a->dirty.n = 0;
+    for (size_t i = 0; i < now.n; i++) {
+        Worker *w = now.v[i];
+        w->in_dirty_list = false;
         for (int n = 0; w->dirty && !w->closed && n < TURN_BUDGET; n++)
             worker_turn(w);
-        more = more || (w->dirty && !w->closed);
+        if (w->dirty)
+            worker_dirty(w);
+        worker_unref(w);
     }
+    free(now.v);
+    /* After the kills are on their way, and before any start: one for all Pods of this turn. */
+    SCOPED(err_free) Err *e = intents_commit(a->intents);
+    if (e) {
+        SCOPED(mem_free) char *text = err_text(e);
+        (void)fprintf(stderr, "reprise: %s\n", text);
+    }
+    agent_prepare_more(a);
     /* A plan that asked for another turn must get it even if nothing else happens. */
-    if (!more)
+    if (!a->dirty.n)
         (void)uv_idle_stop(&a->again);
 }
 
@@ -44,10 +60,9 @@ static void on_again(uv_idle_t *h)
 
 static void on_change(void *arg, const char *uid)
 {
-    Agent *a = arg;
-    for (size_t i = 0; i < a->workers.n; i++)
-        if (str_eq(worker_uid(a->workers.v[i]), uid))
-            worker_dirty(a->workers.v[i]);
+    Worker *w = strindex_get(&((Agent *)arg)->by_uid, uid);
+    if (w)
+        worker_dirty(w);
 }
 
 /* status.hostIPs: the first global IPv4 and IPv6 addresses of this machine, loopback where there is none. */
@@ -77,6 +92,11 @@ static void find_host_ips(StrList *out)
         *LIST_ADD(out) = mem_dup_str("127.0.0.1");
 }
 
+static bool still_old(void *arg, const char *uid)
+{
+    return pod_record_is_old(((const Agent *)arg)->root, uid);
+}
+
 Err *agent_open(const AgentConfig *c, Agent **ret)
 {
     SCOPED(mem_free) char *pods = mem_fmt("%s/pods", c->root);
@@ -95,8 +115,13 @@ Err *agent_open(const AgentConfig *c, Agent **ret)
     (void)uv_prepare_init(c->loop, &a->prepare);
     (void)uv_check_init(c->loop, &a->check);
     (void)uv_idle_init(c->loop, &a->again);
-    a->prepare.data = a->check.data = a->again.data = a;
-    a->open_handles = 3;
+    (void)uv_timer_init(c->loop, &a->prepare_timer);
+    a->prepare.data = a->check.data = a->again.data = a->prepare_timer.data = a;
+    a->open_handles = 4;
+    a->intents = intents_open(c->root);
+    intents_sweep(c->root, still_old, a);
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    a->prepare_max = cpus > 0 ? (unsigned)cpus : 1;
     (void)uv_prepare_start(&a->prepare, on_prepare);
     (void)uv_check_start(&a->check, on_check);
     /* The agent alone does not keep the loop alive: Pods and requests do. */
@@ -117,6 +142,9 @@ static void on_agent_handle_closed(uv_handle_t *h)
         free(*ip);
     free(a->host_ips.v);
     free(a->workers.v);
+    free(a->dirty.v);
+    free(a->prepare_queue.v);
+    strindex_done(&a->by_uid);
     free(a->root);
     free(a->log_dir);
     free(a->node_name);
@@ -125,11 +153,21 @@ static void on_agent_handle_closed(uv_handle_t *h)
 
 void agent_close(Agent *a)
 {
+    bool restarting = false;
     a->closed = true;
     a->cfg.rt->on_change = NULL;
-    for (size_t i = 0; i < a->workers.n; i++)
+    for (size_t i = 0; i < a->workers.n; i++) {
+        restarting = restarting || a->workers.v[i]->intent_logged;
         worker_close(a->workers.v[i]);
+    }
     a->workers.n = 0;
+    LIST_EACH(w, &a->dirty)
+        worker_unref(*w);
+    LIST_EACH(w, &a->prepare_queue)
+        worker_unref(*w);
+    a->dirty.n = a->prepare_queue.n = 0;
+    intents_close(MOVE(a->intents, NULL), restarting);
+    uv_close((uv_handle_t *)&a->prepare_timer, on_agent_handle_closed);
     uv_close((uv_handle_t *)&a->prepare, on_agent_handle_closed);
     uv_close((uv_handle_t *)&a->check, on_agent_handle_closed);
     uv_close((uv_handle_t *)&a->again, on_agent_handle_closed);
@@ -140,6 +178,10 @@ void worker_dirty(Worker *w)
     if (w->closed)
         return;
     w->dirty = true;
+    if (w->in_dirty_list)
+        return;
+    w->in_dirty_list = true;
+    *LIST_ADD(&w->agent->dirty) = worker_ref(w);
     (void)uv_idle_start(&w->agent->again, on_again);
 }
 
@@ -160,6 +202,7 @@ static void add_worker(Agent *a, PodRecord *rec, const Objects *objects, int loc
 {
     Worker *w = worker_new(a, rec, objects, lock_fd);
     *LIST_ADD(&a->workers) = w;
+    strindex_add(&a->by_uid, worker_uid(w), w);
     if (a->cfg.listener.pod)
         a->cfg.listener.pod(a->cfg.listener.arg, type, w->rec.pod, worker_now());
     worker_setup_volumes(w);
@@ -307,7 +350,7 @@ void agent_delete_all(Agent *a, int64_t grace_s)
         /* The moment at which the grace is over, as the API server writes it. */
         m->deletion_timestamp = (OptTime){true, worker_now() + grace * NS_PER_S};
         m->deletion_grace_period_seconds = (OptInt){true, grace};
-        err_free(pod_record_save(a->root, &w->rec, true)); /* not saved: deleted all the same while we live */
+        (void)worker_save(w, true); /* not saved: deleted all the same while we live */
         if (a->cfg.listener.pod)
             a->cfg.listener.pod(a->cfg.listener.arg, "MODIFIED", w->rec.pod, worker_now());
         worker_dirty(w);

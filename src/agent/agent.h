@@ -32,6 +32,7 @@ typedef struct {
     const char *node_name;
     FeatureGates gates;
     PlanConfig plan;
+    int64_t prepare_memory_bytes; /* that standbys of all Pods may hold together */
     AgentListener listener;
 } AgentConfig;
 

@@ -75,6 +75,13 @@ static const Row container_rows[] = {
     ROW(ContainerFact, V_TIME, term_at_ns, "termAt"),
     ROW(ContainerFact, V_TIME, kill_at_ns, "killAt"),
 };
+static const Row standby_rows[] = {
+    ROW(StandbyFact, V_STR, id, "id", .required = true),
+    ROW(StandbyFact, V_STR, name, "name", .required = true),
+    ROW(StandbyFact, V_STR, sandbox_id, "sandboxId"),
+    ROW(StandbyFact, V_U32, attempt, "attempt"),
+    ROW(StandbyFact, V_STR, key, "key"),
+};
 static const Row start_rows[] = {
     ROW(StartFact, V_ENUM, state, "state", .names = start_states, .required = true),
     ROW(StartFact, V_STR, reason, "reason"),
@@ -98,6 +105,7 @@ static const Row config_rows[] = {
     ROW(PlanConfig, V_BOOL, restart_all_backoff, "restartAllBackoff"),
     ROW(PlanConfig, V_SECONDS, restart_all_initial_ns, "restartAllInitialSeconds"),
     ROW(PlanConfig, V_SECONDS, restart_all_max_ns, "restartAllMaxSeconds"),
+    ROW(PlanConfig, V_ENUM, prepare, "prepare", .names = prepare_mode_names),
     ROW(PlanConfig, V_SECONDS, retry_ns, "retrySeconds"),
 };
 typedef struct {
@@ -208,6 +216,14 @@ static json_t *backoff_json(const BackoffTable *t)
     return o;
 }
 
+static json_t *starts_json(const StartFact *v, size_t n)
+{
+    json_t *o = json_object();
+    for (size_t i = 0; i < n; i++)
+        json_object_set_new(o, v[i].container, ROWS_JSON(start_rows, &v[i]));
+    return o;
+}
+
 json_t *facts_to_json(const PlanInput *in)
 {
     json_t *o = json_object();
@@ -219,7 +235,7 @@ json_t *facts_to_json(const PlanInput *in)
     json_object_set_new(o, "featureGates", gates);
     json_object_set_new(o, "config", ROWS_JSON(config_rows, &in->config));
     json_object_set_new(o, "pod", api_encode(&type_Pod, in->pod));
-    json_t *sandboxes = json_array(), *containers = json_array(), *runtime = json_object();
+    json_t *sandboxes = json_array(), *containers = json_array(), *standbys = json_array(), *runtime = json_object();
     LIST_EACH(s, &in->runtime->sandboxes)
     {
         json_array_append_new(sandboxes, ROWS_JSON(sandbox_rows, s));
@@ -230,15 +246,16 @@ json_t *facts_to_json(const PlanInput *in)
     }
     json_object_set_new(runtime, "sandboxes", sandboxes);
     json_object_set_new(runtime, "containers", containers);
+    LIST_EACH(s, &in->runtime->standbys)
+    {
+        json_array_append_new(standbys, ROWS_JSON(standby_rows, s));
+    }
+    json_object_set_new(runtime, "standbys", standbys);
     json_object_set_new(o, "runtime", runtime);
     json_object_set_new(o, "probes", probes_json(in));
     json_object_set_new(o, "backoff", backoff_json(&in->backoff));
-    json_t *starts = json_object();
-    LIST_EACH(s, &in->starts)
-    {
-        json_object_set_new(starts, s->container, ROWS_JSON(start_rows, s));
-    }
-    json_object_set_new(o, "starts", starts);
+    json_object_set_new(o, "starts", starts_json(in->starts.v, in->starts.n));
+    json_object_set_new(o, "prepares", starts_json(in->prepares.v, in->prepares.n));
     json_object_set_new(o, "sandbox", ROWS_JSON(setup_rows, &in->sandbox));
     json_object_set_new(o, "volumes", ROWS_JSON(setup_rows, &in->volumes));
     if (in->terminating) {
@@ -394,6 +411,11 @@ static Err *container_from(const json_t *j, const char *path, PodFacts *out)
     return e;
 }
 
+static Err *standby_from(const json_t *j, const char *path, PodFacts *out)
+{
+    return ROWS_FROM(j, path, standby_rows, LIST_ADD(&out->standbys));
+}
+
 static Err *list_from(const json_t *runtime, const char *key, Err *(*one)(const json_t *, const char *, PodFacts *),
                       PodFacts *out)
 {
@@ -434,12 +456,21 @@ static Err *backoff_from(const char *key, const json_t *j, const char *path, Pla
     return ROWS_FROM(j, path, backoff_rows, e);
 }
 
+static Err *start_fact_from(const char *key, const json_t *j, const char *path, int64_t now_ns, StartFact *s)
+{
+    s->container = mem_dup_str(key);
+    s->at_ns = now_ns;
+    return ROWS_FROM(j, path, start_rows, s);
+}
+
 static Err *start_from(const char *key, const json_t *j, const char *path, PlanInput *in)
 {
-    StartFact *s = LIST_ADD(&in->starts);
-    s->container = mem_dup_str(key);
-    s->at_ns = in->now_ns;
-    return ROWS_FROM(j, path, start_rows, s);
+    return start_fact_from(key, j, path, in->now_ns, LIST_ADD(&in->starts));
+}
+
+static Err *prepare_from(const char *key, const json_t *j, const char *path, PlanInput *in)
+{
+    return start_fact_from(key, j, path, in->now_ns, LIST_ADD(&in->prepares));
 }
 
 static Err *map_from(const json_t *root, const char *key, EntryFrom *one, PlanInput *in)
@@ -559,7 +590,9 @@ Err *facts_from_json(const json_t *j, Facts *f)
     e = e ? e : list_from(runtime, "containers", container_from, &f->runtime);
     e = e ? e : map_from(j, "probes", probe_from, in);
     e = e ? e : map_from(j, "backoff", backoff_from, in);
+    e = e ? e : list_from(runtime, "standbys", standby_from, &f->runtime);
     e = e ? e : map_from(j, "starts", start_from, in);
+    e = e ? e : map_from(j, "prepares", prepare_from, in);
     e = e ? e : optional_rows(j, "config", config_rows, ARRAY_LEN(config_rows), &in->config, NULL);
     e = e ? e : optional_rows(j, "sandbox", setup_rows, ARRAY_LEN(setup_rows), &in->sandbox, NULL);
     e = e ? e : optional_rows(j, "volumes", setup_rows, ARRAY_LEN(setup_rows), &in->volumes, NULL);

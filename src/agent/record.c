@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 
+#include "agent/intents.h"
 #include "os/fault.h"
 #include "os/fs.h"
 #include "wire/json.h"
@@ -37,6 +38,9 @@ static json_t *record_json(const PodRecord *r)
 {
     json_t *o = json_object();
     json_object_set_new(o, "version", json_integer(RECORD_VERSION));
+    json_object_set_new(o, "seq", json_integer(r->seq));
+    SCOPED(mem_free) char *boot = os_boot_id();
+    json_object_set_new(o, "bootID", json_string(boot));
     json_object_set_new(o, "restarts", json_integer(r->restarts));
     /* metav1.Time has whole seconds; the core's clock arithmetic wants the moment itself. */
     json_t *list = json_array();
@@ -66,19 +70,26 @@ static char *record_path(const char *root, const char *uid, const char *file)
     return mem_fmt("%s/pods/%s/%s", root, uid, file);
 }
 
-Err *pod_record_save(const char *root, const PodRecord *r, bool durable)
+Err *pod_record_save(const char *root, PodRecord *r, bool durable)
 {
-    SCOPED(mem_free) char *path = record_path(root, r->pod->metadata.uid, "pod.json");
+    const char *uid = r->pod->metadata.uid;
+    SCOPED(mem_free) char *path = record_path(root, uid, durable ? "pod.json" : "pod.live.json");
+    r->seq++;
     SCOPED(json_unref) json_t *o = record_json(r);
     SCOPED(mem_free) char *text = json_text(o, false);
     Err *e = fs_write_atomic(path, text, strlen(text), 0600, durable);
-    return e ? err_wrap(e, "save record of pod %s/%s", r->pod->metadata.namespace_, r->pod->metadata.name) : NULL;
+    if (e)
+        return err_wrap(e, "save record of pod %s/%s", r->pod->metadata.namespace_, r->pod->metadata.name);
+    if (durable) {
+        SCOPED(mem_free) char *live = record_path(root, uid, "pod.live.json");
+        (void)unlink(live); /* older now; should it stay, its seq says so */
+    }
+    return NULL;
 }
 
-Err *pod_record_load(const char *root, const char *uid, PodRecord *out)
+static Err *file_load(const char *root, const char *uid, const char *name, json_t **ret)
 {
-    *out = (PodRecord){0};
-    SCOPED(mem_free) char *path = record_path(root, uid, "pod.json");
+    SCOPED(mem_free) char *path = record_path(root, uid, name);
     SCOPED(str_done) Str text = {0};
     Err *e = fs_read(path, RECORD_MAX, &text);
     if (e)
@@ -87,15 +98,78 @@ Err *pod_record_load(const char *root, const char *uid, PodRecord *out)
     e = json_parse(text.p, text.n, &o);
     if (e)
         return err_wrap(e, "read %s", path);
-    const json_t *pod = json_object_get(o, "pod");
-    if (json_i64(o, "version", 0) != RECORD_VERSION || !json_is_object(pod))
+    if (json_i64(o, "version", 0) != RECORD_VERSION || !json_is_object(json_object_get(o, "pod")))
         return err_new(ERR_INVALID, 0, "%s is not a version %d Pod record", path, RECORD_VERSION);
+    *ret = MOVE(o, NULL);
+    return NULL;
+}
+
+static bool of_this_boot(const json_t *o)
+{
+    SCOPED(mem_free) char *boot = os_boot_id();
+    return str_eq(json_str(o, "bootID"), boot);
+}
+
+/* The later of the two files. One that was not fsynced may be torn by a loss of power: it is not looked at after one. */
+static Err *latest_load(const char *root, const char *uid, json_t **ret)
+{
+    SCOPED(json_unref) json_t *live = NULL;
+    SCOPED(json_unref) json_t *sure = NULL;
+    err_free(file_load(root, uid, "pod.live.json", &live));
+    bool usable = live && of_this_boot(live);
+    Err *e = file_load(root, uid, "pod.json", &sure);
+    if (usable && (e || json_i64(live, "seq", 0) > json_i64(sure, "seq", 0))) {
+        err_free(e);
+        *ret = MOVE(live, NULL);
+        return NULL;
+    }
+    *ret = MOVE(sure, NULL);
+    return e;
+}
+
+bool pod_record_is_old(const char *root, const char *uid)
+{
+    SCOPED(json_unref) json_t *o = NULL;
+    SCOPED(err_free) Err *e = file_load(root, uid, "pod.json", &o);
+    return !e && !of_this_boot(o);
+}
+
+/* The power was lost in the middle of a restart: the record may not know yet, the list of intents does. */
+static void intent_apply(const char *root, PodRecord *r)
+{
+    int64_t restarts;
+    SCOPED(mem_free) char *message = NULL;
+    if (!intents_pending(root, r->pod->metadata.uid, &restarts, &message) || restarts < r->restarts)
+        return;
+    r->restarts = restarts;
+    PodStatus *s = &r->pod->status;
+    PodCondition *c = NULL;
+    LIST_EACH(x, &s->conditions)
+        if (str_eq(x->type, "AllContainersRestarting"))
+            c = x;
+    if (!c) {
+        c = LIST_ADD(&s->conditions);
+        c->type = mem_dup_str("AllContainersRestarting");
+    }
+    mem_set_str(&c->status, "True");
+    mem_set_str(&c->reason, "RestartAllContainersStarted");
+    mem_set_str(&c->message, message);
+}
+
+Err *pod_record_load(const char *root, const char *uid, PodRecord *out)
+{
+    *out = (PodRecord){0};
+    SCOPED(json_unref) json_t *o = NULL;
+    Err *e = latest_load(root, uid, &o);
+    if (e)
+        return e;
     SCOPED(report_done) Report report = {0};
-    out->pod = api_decode(&type_Pod, pod, "", DECODE_LENIENT, &report);
+    out->pod = api_decode(&type_Pod, json_object_get(o, "pod"), "", DECODE_LENIENT, &report);
     if (!report_ok(&report) || !str_eq(out->pod->metadata.uid, uid)) {
         pod_record_done(out);
-        return err_new(ERR_INVALID, 0, "%s does not hold the Pod %s", path, uid);
+        return err_new(ERR_INVALID, 0, "the record of Pod %s does not hold that Pod", uid);
     }
+    out->seq = json_i64(o, "seq", 0);
     out->restarts = json_i64(o, "restarts", 0);
     size_t i;
     json_t *b;
@@ -115,6 +189,8 @@ Err *pod_record_load(const char *root, const char *uid, PodRecord *out)
     const json_t *objects = json_object_get(o, "objects");
     if (objects)
         out->objects = json_text(objects, false);
+    if (!of_this_boot(o))
+        intent_apply(root, out);
     return NULL;
 }
 

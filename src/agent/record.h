@@ -1,9 +1,11 @@
-/* record.h - what must survive the agent: one JSON file for each Pod, whole at every instant.
+/* record.h - what must survive the agent: the Pod with its last status, the end that was decided, back-off, restart count. One JSON
+ * file, whole at every instant, in two forms:
  *
- *   <root>/pods/<uid>/pod.json   the Pod with its last status, the end that was decided, back-off, restart count
- *   <root>/pods/<uid>/lock       flock()ed by the agent that drives the Pod
+ *   <root>/pods/<uid>/pod.json        fsynced: it survives a loss of power
+ *   <root>/pods/<uid>/pod.live.json   what has changed since, without fsync: it survives the agent, and counts in this boot only
+ *   <root>/pods/<uid>/lock            flock()ed by the agent that drives the Pod
  *
- * Written by rename; fsynced only when an intent must be durable before the first act (Plan.persist_first). */
+ * Of the two the later one is read (member "seq"). After a reboot, an in-place restart that had begun is found in intents.h. */
 #ifndef REPRISE_AGENT_RECORD_H
 #define REPRISE_AGENT_RECORD_H
 
@@ -16,12 +18,16 @@ typedef struct {
     int64_t terminating_since_ns, terminating_grace_ns;
     char *terminating_reason;
     int64_t restarts; /* in-place restarts completed */
+    int64_t seq;      /* counts the writes */
     Raw objects;      /* the ConfigMaps, Secrets and claims it came with, as a JSON list: an adopted Pod needs them */
 } PodRecord;
 void pod_record_done(PodRecord *r);
 static inline UNUSED void pod_record_done_at(PodRecord *r) { pod_record_done(r); }
 
-MUST_USE Err *pod_record_save(const char *root, const PodRecord *r, bool durable);
+/* Raises r->seq. */
+MUST_USE Err *pod_record_save(const char *root, PodRecord *r, bool durable);
+/* Whether the Pod has a record that was last made durable in an earlier boot. */
+bool pod_record_is_old(const char *root, const char *uid);
 /* *out is overwritten. ERR_INVALID names a file that is not ours or torn. */
 MUST_USE Err *pod_record_load(const char *root, const char *uid, PodRecord *out);
 /* uid of the recorded Pod of that name; NULL if there is none. Caller frees. Unreadable records are skipped. */

@@ -1,23 +1,30 @@
-/* start.c - one container's start: image, files, environment, mounts, create, start, postStart. A failure leaves a
- * StartFact with the kubelet's reason; the core decides when to try again. */
+/* start.c - one container's start: image, then the standby that was prepared for it, if there is one that still fits; else files,
+ * environment, mounts, create; start, postStart. A failure leaves a StartFact with the kubelet's reason; the core decides when to
+ * try again. */
 #include <stdio.h>
 
-#include "agent/worker.h"
-#include "node/resources.h"
+#include "agent/making.h"
+#include "node/config_key.h"
 #include "os/fault.h"
 
-typedef struct {
+struct StartOp {
     Worker *w;
-    char *container, *sandbox_id, *id;
+    char *container, *sandbox_id, *image_id, *id;
     uint32_t attempt;
+    bool standby; /* <id> was prepared ahead */
     int64_t pull_started_ns;
     bool pulling;
     Err *pull_failed; /* owned; a pull by policy Always failed: the store is asked for what was imported */
-} StartOp;
+};
+
+static void make_plainly(StartOp *op);
 
 static void start_op_free(StartOp *op)
 {
+    if (!op->w->closed)
+        op->w->agent->starting--;
     worker_unref(op->w);
+    free(op->image_id);
     err_free(op->pull_failed);
     free(op->container);
     free(op->sandbox_id);
@@ -86,12 +93,17 @@ static void on_started(void *arg, Err *err)
         start_op_free(op);
         return;
     }
+    if (err && op->standby && (err->kind == ERR_UNAVAILABLE || err->kind == ERR_NOT_FOUND)) {
+        err_free(err); /* it could not be had after all */
+        make_plainly(op);
+        return;
+    }
     fault_step("container.started");
     const Container *c = worker_container(w, op->container);
     if (!err) {
         worker_event(w, false, "Started", op->container, "Started container %s", op->container);
         worker_start_fact_clear(w, op->container);
-        err_free(volumes_container_release(w->agent->root, worker_uid(w), op->container)); /* teardown does it at last */
+        worker_release_later(w, op->container);
         worker_post_start(w, c, op->id);
         worker_dirty(w);
         start_op_free(op);
@@ -115,6 +127,17 @@ static void on_started(void *arg, Err *err)
     start_op_free(op);
 }
 
+static void start_now(StartOp *op)
+{
+    Worker *w = op->w;
+    Runtime *rt = w->agent->cfg.rt;
+    Err *e = rt->ops->container_start(rt, worker_uid(w), op->id, on_started, op);
+    if (e)
+        on_started(op, e);
+    else
+        worker_event(w, false, "Created", op->container, "Created container: %s", op->container);
+}
+
 static void on_created(void *arg, const char *id, Err *err)
 {
     StartOp *op = arg;
@@ -127,135 +150,83 @@ static void on_created(void *arg, const char *id, Err *err)
         return;
     }
     fault_step("container.created");
-    op->id = mem_dup_str(id);
-    worker_event(w, false, "Created", op->container, "Created container: %s", op->container);
-    Runtime *rt = w->agent->cfg.rt;
-    Err *e = rt->ops->container_start(rt, worker_uid(w), id, on_started, op);
-    if (e)
-        on_started(op, e);
+    mem_set_str(&op->id, id);
+    op->standby = false;
+    start_now(op);
 }
 
 /* --- create ------------------------------------------------------------------------------------------------------ */
 
-static NamespaceMode pid_mode(const PodSpec *s, const Container *c)
-{
-    if (s->host_pid.v)
-        return NS_NODE;
-    if (c->target_container_name && *c->target_container_name)
-        return NS_TARGET;
-    return s->share_process_namespace.v ? NS_POD : NS_CONTAINER;
-}
-
-/* Writes /etc/hosts and kin once for each sandbox: its addresses may differ from the last one's. */
-static Err *write_pod_files(Worker *w, const char *sandbox_id, const VolumesContext *ctx, const PodFacts *facts)
-{
-    if (str_eq(w->files_for, sandbox_id))
-        return NULL;
-    LIST_EACH(s, &facts->sandboxes) {
-        if (!str_eq(s->id, sandbox_id))
-            continue;
-        bool host = w->rec.pod->spec.host_network.v;
-        Err *e = podfiles_write(ctx, host ? w->agent->host_ips.v : s->ips.v, host ? w->agent->host_ips.n : s->ips.n);
-        if (e)
-            return e;
-        mem_set_str(&w->files_for, sandbox_id);
-    }
-    return NULL;
-}
-
-typedef struct {
-    StrVec env, arena;
-    MountList mounts;
-    ContainerConfig cc;
-    char *log_path, *hash, *termination_log;
-    PodFacts facts;
-} Making;
-
-static void making_done(Making *m)
-{
-    strvec_done(&m->env);
-    strvec_done(&m->arena);
-    strvec_done(&m->cc.command);
-    strvec_done(&m->cc.args);
-    free(m->mounts.v);
-    free(m->cc.devices.v);
-    free(m->cc.hugepages.v);
-    free(m->log_path);
-    free(m->hash);
-    free(m->termination_log);
-    pod_facts_done(&m->facts);
-}
-
-/* Everything the runtime must be told, from the spec and the Pod's own objects. */
-static Err *make_config(StartOp *op, const Container *c, const char *image_id, Making *m)
+static void make_plainly(StartOp *op)
 {
     Worker *w = op->w;
-    const Pod *p = w->rec.pod;
-    VolumesContext ctx = worker_volumes(w);
-    SCOPED(strvec_done) StrVec warnings = {0}, dns_warnings = {0};
-    ctx.warnings = &dns_warnings;
-    w->agent->cfg.rt->ops->pod_facts(w->agent->cfg.rt, worker_uid(w), &m->facts);
-    Err *e = write_pod_files(w, op->sandbox_id, &ctx, &m->facts);
-    if (e)
-        return e;
-    ctx.warnings = &warnings;
-    StrList ips = {0};
-    LIST_EACH(s, &m->facts.sandboxes)
-        if (str_eq(s->id, op->sandbox_id))
-            ips = p->spec.host_network.v ? w->agent->host_ips : s->ips;
-    e = env_resolve(&ctx, c, ips.n ? ips.v[0] : "", &ips, &m->env);
-    if (!e)
-        e = volumes_container_mounts(&ctx, c, &m->env, op->attempt, &m->mounts, &m->arena);
-    if (e)
-        return e->reason[0] ? e : err_reason(e, "CreateContainerConfigError");
-    ContainerConfig *cc = &m->cc;
-    env_expand_list(&c->command, &m->env, &cc->command);
-    env_expand_list(&c->args, &m->env, &cc->args);
-    m->log_path = mem_fmt("%s/%u.log", c->name, op->attempt);
-    m->hash = plan_container_hash(c);
-    cc->name = c->name;
-    cc->attempt = op->attempt;
-    cc->image = c->image;
-    cc->image_id = image_id;
-    cc->working_dir = str_or(c->working_dir, "");
-    cc->env = m->env;
-    cc->mounts.n = m->mounts.n;
-    cc->mounts.v = m->mounts.v;
-    cc->annotations = p->metadata.annotations;
-    cc->labels = p->metadata.labels;
-    cc->log_path = m->log_path;
-    cc->stdin_ = c->stdin_.v;
-    cc->stdin_once = c->stdin_once.v;
-    cc->tty = c->tty.v;
-    cc->stop_signal = c->lifecycle ? c->lifecycle->stop_signal : NULL;
-    m->termination_log = volumes_termination_log(w->agent->root, p->metadata.uid, c->name, op->attempt);
-    cc->termination_message_path = c->termination_message_path;
-    cc->termination_message_host_path = m->termination_log;
-    cc->termination_message_from_logs = str_eq(c->termination_message_policy, "FallbackToLogsOnError");
-    cc->sec = c->security_context;
-    cc->pod_sec = p->spec.security_context;
-    cc->pid = pid_mode(&p->spec, c);
-    if (cc->pid == NS_TARGET) {
-        const ContainerFact *t = pod_facts_newest(&m->facts, c->target_container_name);
-        if (!t || t->state != RUN_RUNNING)
-            return err_reason(err_new(ERR_NOT_FOUND, 0, "target container \"%s\" is not running",
-                                      c->target_container_name),
-                              "CreateContainerConfigError");
-        cc->pid_target_id = t->id;
+    const Container *c = worker_container(w, op->container);
+    Runtime *rt = w->agent->cfg.rt;
+    SCOPED(making_done) Making m = {0};
+    Err *e = making_config(w, c, &(MakingFor){op->sandbox_id, op->image_id, op->attempt}, &m);
+    if (!e) {
+        fault_step("container.create");
+        e = rt->ops->container_create(rt, worker_uid(w), op->sandbox_id, &m.cc, on_created, op);
     }
-    cc->spec_hash = m->hash;
-    for (size_t i = 0; i < dns_warnings.n; i++)
-        worker_event(w, true, "DNSConfigForming", NULL, "%s", dns_warnings.v[i]);
-    for (size_t i = 0; i < warnings.n; i++)
-        worker_event(w, true, "InvalidEnvironmentVariableNames", c->name, "%s", warnings.v[i]);
-    DeviceList devices = {0};
-    e = volumes_container_devices(&ctx, c, &devices, &m->arena);
-    cc->devices.n = devices.n;
-    cc->devices.v = devices.v;
     if (e)
-        return e;
-    resources_container(p, c, w->agent->node_memory_bytes, cc);
+        start_failed(op, "CreateContainerError", e);
+}
+
+static const StandbyFact *standby_for(const StartOp *op, const PodFacts *facts)
+{
+    LIST_EACH(s, &facts->standbys)
+        if (str_eq(s->name, op->container) && s->attempt == op->attempt && str_eq(s->sandbox_id, op->sandbox_id))
+            return s;
     return NULL;
+}
+
+/* Would the container, made now, be the same? */
+static bool still_fits(const StartOp *op, const StandbyFact *s)
+{
+    const Container *c = worker_container(op->w, op->container);
+    SCOPED(making_done) Making m = {0};
+    MakingFor want = {op->sandbox_id, op->image_id, op->attempt, .observe = true, .quiet = true};
+    SCOPED(err_free) Err *e = making_config(op->w, c, &want, &m);
+    SCOPED(mem_free) char *key = e ? NULL : container_config_key(&m.cc, op->sandbox_id);
+    return key && str_eq(key, s->key);
+}
+
+/* One that is being prepared just now is waited for: making another beside it would take longer. */
+static void make(StartOp *op)
+{
+    Worker *w = op->w;
+    Runtime *rt = w->agent->cfg.rt;
+    PodFacts facts = {0};
+    rt->ops->pod_facts(rt, worker_uid(w), &facts);
+    const StandbyFact *s = standby_for(op, &facts);
+    if (s && still_fits(op, s)) {
+        op->standby = true;
+        mem_set_str(&op->id, s->id);
+        start_now(op);
+    } else if (!s && worker_preparing(w, op->container)) {
+        *LIST_ADD(&w->parked) = op;
+    } else {
+        if (s)
+            worker_discard(w, s->id);
+        make_plainly(op);
+    }
+    pod_facts_done(&facts);
+}
+
+void worker_resume_starts(Worker *w, const char *container)
+{
+    for (size_t i = 0; i < w->parked.n;) {
+        StartOp *op = w->parked.v[i];
+        if (container && !str_eq(op->container, container)) {
+            i++;
+            continue;
+        }
+        w->parked.v[i] = w->parked.v[--w->parked.n];
+        if (w->closed)
+            start_op_free(op);
+        else
+            make(op);
+    }
 }
 
 static void on_image(void *arg, const char *image_id, Err *err);
@@ -305,16 +276,8 @@ static void on_image(void *arg, const char *image_id, Err *err)
     } else {
         worker_event(w, false, "Pulled", c->name, "Container image \"%s\" already present on machine", c->image);
     }
-    Making m = {0};
-    Runtime *rt = w->agent->cfg.rt;
-    Err *e = make_config(op, c, image_id, &m);
-    if (!e) {
-        fault_step("container.create");
-        e = rt->ops->container_create(rt, worker_uid(w), op->sandbox_id, &m.cc, on_created, op);
-    }
-    making_done(&m);
-    if (e)
-        start_failed(op, "CreateContainerError", e);
+    mem_set_str(&op->image_id, image_id);
+    make(op);
 }
 
 /* --- image ------------------------------------------------------------------------------------------------------- */
@@ -355,6 +318,7 @@ void start_container(Worker *w, const Container *c, const char *sandbox_id, uint
     worker_start_fact_set(w, c->name, START_IN_FLIGHT,
                           !init && w->rec.pod->spec.init_containers.n ? "PodInitializing" : "ContainerCreating", NULL);
     StartOp *op = NEW(StartOp);
+    w->agent->starting++;
     op->w = worker_ref(w);
     op->container = mem_dup_str(c->name);
     op->sandbox_id = mem_dup_str(sandbox_id);

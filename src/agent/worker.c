@@ -8,10 +8,15 @@
 
 /* While an intent cannot be made durable (a full disk), nothing is killed; it is tried again this often. */
 #define SAVE_RETRY_NS NS_PER_S
+/* Status that nothing depends on is written when the restart has had its turn, and made durable when things have calmed down. */
+#define SAVE_AFTER_MS 20
+#define DURABLE_AFTER_NS (10 * NS_PER_S)
 /* After a failed kill, removal or teardown: those are local and cheap, so sooner than the kubelet's 10 s. */
 #define RETRY_MAX_NS NS_PER_S
 /* nestedpendingoperations: 500 ms, doubled up to 2 min 2 s; a quiet machine hides that behind one fixed step. */
 #define VOLUME_RETRY_MS 2000
+
+static void on_save(uv_timer_t *t);
 
 int64_t worker_now(void)
 {
@@ -94,6 +99,8 @@ static void sweep_instances(Worker *w, const PodFacts *facts)
         bool alive = false;
         LIST_EACH(c, &facts->containers)
             alive = alive || strcmp(c->id, i->id) == 0;
+        LIST_EACH(s, &facts->standbys)
+            alive = alive || strcmp(s->id, i->id) == 0;
         if (alive)
             w->instances.v[kept++] = *i;
         else
@@ -148,13 +155,9 @@ void worker_input(Worker *w, PodFacts *facts, PlanInput *in)
     in->sandbox.message = mem_dup_str(w->sandbox.message);
     in->volumes.message = mem_dup_str(w->volumes.message);
     backoff_copy(&in->backoff, &w->rec.backoff);
-    LIST_EACH(s, &w->starts) {
-        StartFact *f = LIST_ADD(&in->starts);
-        *f = *s;
-        f->container = mem_dup_str(s->container);
-        f->reason = mem_dup_str(s->reason);
-        f->message = mem_dup_str(s->message);
-    }
+    LIST_EACH(s, &w->starts)
+        start_fact_copy(LIST_ADD(&in->starts), s);
+    prepares_input(w, facts, in);
     LIST_EACH(ip, &a->host_ips)
         *LIST_ADD(&in->host_ips) = mem_dup_str(*ip);
     probes_facts(w, in);
@@ -177,14 +180,97 @@ static bool restarting(const PodStatus *s)
     return c && str_eq(c->status, "True");
 }
 
-/* Stores what the plan says is true now. Returns whether the actions may be carried out. */
-static bool store_status(Worker *w, Plan *p)
+static void arm_save(Worker *w, int64_t wait_ns)
+{
+    if (w->closed || uv_is_active((uv_handle_t *)&w->save_timer))
+        return;
+    uv_update_time(w->agent->cfg.loop);
+    (void)uv_timer_start(&w->save_timer, on_save, (uint64_t)((wait_ns + NS_PER_MS - 1) / NS_PER_MS), 0);
+}
+
+bool worker_save(Worker *w, bool durable)
+{
+    SCOPED(err_free) Err *e = pod_record_save(w->agent->root, &w->rec, durable);
+    if (e) {
+        SCOPED(mem_free) char *text = err_text(e);
+        worker_event(w, true, "FailedStatusSave", NULL, "%s", text);
+        w->unsaved = true;
+        return false;
+    }
+    if (!durable && !w->undurable)
+        w->undurable_since_ns = os_monotonic_ns();
+    w->undurable = !durable;
+    w->unsaved = false;
+    return true;
+}
+
+static void release_binds(Worker *w)
+{
+    for (size_t i = 0; i < w->to_release.n; i++) /* teardown does it at last */
+        err_free(volumes_container_release(w->agent->root, worker_uid(w), w->to_release.v[i]));
+    strvec_done(&w->to_release);
+}
+
+void worker_release_later(Worker *w, const char *container)
+{
+    if (!strvec_has(&w->to_release, container))
+        strvec_add(&w->to_release, container);
+    arm_save(w, SAVE_AFTER_MS * NS_PER_MS);
+}
+
+static void on_save(uv_timer_t *t)
+{
+    Worker *w = t->data;
+    release_binds(w);
+    int64_t calm = w->undurable_since_ns + DURABLE_AFTER_NS - os_monotonic_ns();
+    if (w->undurable && calm <= 0)
+        (void)worker_save(w, true);
+    else if (w->unsaved)
+        (void)worker_save(w, false);
+    if (w->unsaved) /* a full disk */
+        arm_save(w, SAVE_RETRY_NS);
+    else if (w->undurable)
+        arm_save(w, w->undurable_since_ns + DURABLE_AFTER_NS - os_monotonic_ns());
+}
+
+/* The restart's intent goes to the list that one fsync makes durable for all Pods; the record itself only outlives us. */
+static bool save_restart(Worker *w, bool is)
+{
+    Intents *x = w->agent->intents;
+    const PodCondition *c = plan_condition(&w->rec.pod->status, "AllContainersRestarting");
+    if (is && !w->intent_logged) {
+        SCOPED(err_free) Err *e = intents_begin(x, worker_uid(w), w->rec.restarts, str_or(c->message, ""));
+        if (e) {
+            SCOPED(mem_free) char *text = err_text(e);
+            worker_event(w, true, "FailedStatusSave", NULL, "%s", text);
+            return false;
+        }
+        w->intent_logged = true;
+    }
+    if (w->unsaved && !worker_save(w, false))
+        return false;
+    if (!is && MOVE(w->intent_logged, false))
+        intents_end(x, worker_uid(w), w->rec.restarts - !w->rec.terminating);
+    return true;
+}
+
+/* What an action cannot be taken back from, and the facts would not tell again. */
+static bool takes_away(const Plan *p)
+{
+    LIST_EACH(a, &p->actions)
+        if (a->kind == ACT_REMOVE || a->kind == ACT_KILL_POD || a->kind == ACT_STOP_SANDBOX || a->kind == ACT_REMOVE_SANDBOX)
+            return true;
+    return false;
+}
+
+/* Takes over what the plan says is true now, and writes it down if it must be before the actions. Returns whether they may be
+ * carried out; *ret_changed: the status is another. */
+static bool store_status(Worker *w, Plan *p, bool *ret_changed)
 {
     bool changed = !api_equal(&type_PodStatus, &w->rec.pod->status, &p->status);
     bool moved = !backoff_equal(&w->rec.backoff, &p->backoff);
-    if (!changed && !moved && !p->persist_first)
-        return true;
     bool was = restarting(&w->rec.pod->status), is = restarting(&p->status);
+    *ret_changed = changed;
     if (changed) {
         api_done(&type_PodStatus, &w->rec.pod->status);
         w->rec.pod->status = p->status;
@@ -196,22 +282,22 @@ static bool store_status(Worker *w, Plan *p)
     }
     if (was && !is && !w->rec.terminating)
         w->rec.restarts++;
-    fault_step(is ? "restart.intent" : "status.store");
-    /* An intent that is stored already is not written again while it is being carried out. */
-    bool durable = p->persist_first && (changed || !w->saved_durably);
-    SCOPED(err_free) Err *e = changed || moved || durable ? pod_record_save(w->agent->root, &w->rec, durable) : NULL;
-    if (e) {
-        SCOPED(mem_free) char *text = err_text(e);
-        worker_event(w, true, "FailedStatusSave", NULL, "%s", text);
-        w->saved_durably = false;
-    } else if (changed || moved || durable) {
-        w->saved_durably = durable;
-        if (durable)
+    w->unsaved = w->unsaved || changed || moved;
+    if (changed || moved)
+        fault_step(is ? "restart.intent" : "status.store");
+    if (p->persist_first || w->save_owed) {
+        bool durable = !was && !is;
+        w->save_owed = !(durable ? !(w->unsaved || w->undurable) || worker_save(w, true) : save_restart(w, is));
+        if (!w->save_owed && durable)
             fault_step("restart.durable");
+    } else if (w->unsaved && takes_away(p)) {
+        w->save_owed = !worker_save(w, false);
     }
-    if (changed && w->agent->cfg.listener.pod)
-        w->agent->cfg.listener.pod(w->agent->cfg.listener.arg, "MODIFIED", w->rec.pod, worker_now());
-    return !e || !p->persist_first;
+    if (w->unsaved)
+        arm_save(w, SAVE_AFTER_MS * NS_PER_MS);
+    else if (w->undurable)
+        arm_save(w, DURABLE_AFTER_NS);
+    return !w->save_owed;
 }
 
 static void on_requeue(uv_timer_t *t)
@@ -249,11 +335,14 @@ void worker_turn(Worker *w)
     SCOPED(plan_done) Plan p = {0};
     plan_pod(&in, &p);
     plan_input_done(&in);
-    LIST_EACH(e, &p.events)
-        worker_event(w, e->warning, e->reason, e->container, "%s", e->message);
-    bool act = store_status(w, &p);
+    bool changed, act = store_status(w, &p, &changed);
     if (act)
         worker_act(w, &p, &facts);
+    /* Told after the requests are on their way: the shim works meanwhile. */
+    LIST_EACH(e, &p.events)
+        worker_event(w, e->warning, e->reason, e->container, "%s", e->message);
+    if (changed && w->agent->cfg.listener.pod)
+        w->agent->cfg.listener.pod(w->agent->cfg.listener.arg, "MODIFIED", w->rec.pod, worker_now());
     probes_sync(w, &facts);
     arm_requeue(w, act ? p.requeue_ns : worker_now() + SAVE_RETRY_NS);
     pod_facts_done(&facts);
@@ -290,7 +379,7 @@ Worker *worker_new(Agent *a, PodRecord *rec, const Objects *objects, int lock_fd
     w->objects = objects;
     w->lock_fd = lock_fd;
     w->refs = 1;
-    uv_timer_t *timers[] = {&w->requeue, &w->probe_timer, &w->volume_timer, &w->evict_timer};
+    uv_timer_t *timers[] = {&w->requeue, &w->probe_timer, &w->volume_timer, &w->evict_timer, &w->save_timer};
     for (size_t i = 0; i < ARRAY_LEN(timers); i++) {
         (void)uv_timer_init(a->cfg.loop, timers[i]);
         timers[i]->data = w;
@@ -314,12 +403,12 @@ void worker_unref(Worker *w)
     LIST_EACH(i, &w->instances)
         instance_done(i);
     free(w->instances.v);
-    LIST_EACH(s, &w->starts) {
-        free(s->container);
-        free(s->reason);
-        free(s->message);
-    }
+    LIST_EACH(s, &w->starts)
+        start_fact_done(s);
     free(w->starts.v);
+    prepares_done(w);
+    free(w->parked.v);
+    strvec_done(&w->to_release);
     probes_done(w);
     free(w->sandbox.message);
     free(w->volumes.message);
@@ -339,7 +428,10 @@ static void on_worker_handle_closed(uv_handle_t *h)
 
 void worker_close(Worker *w)
 {
+    if (w->unsaved)
+        err_free(pod_record_save(w->agent->root, &w->rec, false)); /* crash-only: nothing depends on it */
     w->closed = true;
+    worker_resume_starts(w, NULL);
     LIST_EACH(i, &w->instances) {
         hook_cancel(i->hook);
         i->hook = NULL;
@@ -349,4 +441,5 @@ void worker_close(Worker *w)
     uv_close((uv_handle_t *)&w->probe_timer, on_worker_handle_closed);
     uv_close((uv_handle_t *)&w->volume_timer, on_worker_handle_closed);
     uv_close((uv_handle_t *)&w->evict_timer, on_worker_handle_closed);
+    uv_close((uv_handle_t *)&w->save_timer, on_worker_handle_closed);
 }

@@ -2,7 +2,9 @@
  *
  *   worker.c   facts in, plan, status out, actions handed to:
  *   act.c      what each action does
- *   start.c    the steps of one container's start: image, environment, mounts, create, start, postStart
+ *   start.c    the steps of one container's start: image, a standby if one fits, else create; start, postStart
+ *   making.c   a container's configuration, from the spec and the Pod's volumes
+ *   prepare.c  standbys: the next attempts, made ahead
  *   hooks.c    postStart and preStop
  *   evict.c    emptyDir volumes over their sizeLimit
  *   probes.c   when the core's probe machines say so, the probe itself */
@@ -10,7 +12,9 @@
 #define REPRISE_AGENT_WORKER_H
 
 #include "agent/agent.h"
+#include "agent/intents.h"
 #include "agent/record.h"
+#include "base/strindex.h"
 #include "node/podfiles.h"
 #include "node/prober.h"
 #include "node/volumes.h"
@@ -18,6 +22,7 @@
 
 typedef struct Worker Worker;
 typedef struct HookRun HookRun;
+typedef struct StartOp StartOp;
 
 /* What the agent itself knows of one container instance, laid over the runtime's facts. */
 typedef struct {
@@ -45,14 +50,24 @@ struct Worker {
     int lock_fd;
     unsigned refs;          /* the agent's, and one for each request under way */
     bool closed;            /* the agent let go: callbacks only drop their reference */
-    bool dirty, saved_durably, done_told;
+    bool dirty, done_told;
     LIST_OF(Instance) instances;
-    LIST_OF(StartFact) starts;
+    LIST_OF(StartFact) starts, prepares;
+    LIST_OF(StartOp *) parked; /* starts that wait for a standby under way */
+    bool waits_to_prepare;     /* in the agent's prepare_queue */
+    int64_t standby_bytes;     /* its share of the agent's */
+    bool in_dirty_list;
+    bool unsaved;              /* the record on disk is behind */
+    bool undurable;            /* what is on disk would not all survive a loss of power, since: */
+    int64_t undurable_since_ns;
+    bool save_owed;            /* a save that actions wait for has failed: nothing is done before it succeeds */
+    bool intent_logged;        /* the restart under way is in the list of intents */
+    StrVec to_release;         /* containers whose old binds and files can go: volumes_container_release() */
     SetupFact sandbox, volumes;
     bool stopping_sandbox;
     char *files_for;        /* sandbox id for which /etc/hosts and kin were written */
     LIST_OF(ProbeSlot) probes;
-    uv_timer_t requeue, probe_timer, volume_timer, evict_timer;
+    uv_timer_t requeue, probe_timer, volume_timer, evict_timer, save_timer;
     unsigned open_handles;
 };
 
@@ -62,6 +77,15 @@ struct Agent {
     StrList host_ips;
     int64_t node_memory_bytes;
     LIST_OF(Worker *) workers;
+    StrIndex by_uid;
+    LIST_OF(Worker *) dirty; /* each with a reference */
+    Intents *intents;
+    unsigned starting;       /* starts under way: standbys are made when there is none */
+    unsigned preparing, prepare_max;
+    bool prepare_now, prepare_memory_told;
+    LIST_OF(Worker *) prepare_queue; /* each with a reference */
+    uv_timer_t prepare_timer;
+    int64_t standby_bytes, standby_typical;
     uv_prepare_t prepare;
     uv_check_t check;
     uv_idle_t again; /* active while something is dirty: the loop must not sleep then */
@@ -102,7 +126,23 @@ void worker_begin_end(Worker *w, const char *reason, int64_t grace_ns);
 /* evict.c: looks after emptyDir size limits from now on. */
 void worker_watch_usage(Worker *w);
 
+/* Writes the record; a failure is an event, and tried again later. */
+bool worker_save(Worker *w, bool durable);
+/* Old subPath binds and termination files of <container> go when there is time. */
+void worker_release_later(Worker *w, const char *container);
+
+/* prepare.c */
+void worker_prepare(Worker *w, const Container *c, const char *sandbox_id, uint32_t attempt);
+bool worker_preparing(Worker *w, const char *container);
+void worker_discard(Worker *w, const char *id); /* standby <id> is given up */
+/* Every turn: lets those go on that wait for room. */
+void agent_prepare_more(Agent *a);
+void prepares_input(Worker *w, const PodFacts *facts, PlanInput *in);
+void prepares_done(Worker *w);
+
 /* start.c */
+/* Goes on with starts that waited for a standby of <container>; NULL = of any. */
+void worker_resume_starts(Worker *w, const char *container);
 void start_container(Worker *w, const Container *c, const char *sandbox_id, uint32_t attempt);
 StartFact *worker_start_fact(Worker *w, const char *container); /* NULL if none */
 void worker_start_fact_set(Worker *w, const char *container, StartState state, const char *reason, const char *message);

@@ -37,8 +37,32 @@ void container_fact_copy(ContainerFact *dst, const ContainerFact *src)
 #undef COPY_IT
 }
 
+const char *const prepare_mode_names[] = {
+    [PREPARE_OFF] = "off", [PREPARE_CREATE] = "create", [PREPARE_GATE] = "gate", [PREPARE_GATE + 1] = NULL};
+
+#define STANDBY_FACT_STRINGS(X) X(id) X(name) X(sandbox_id) X(key)
+
+static void standby_fact_done(StandbyFact *s)
+{
+#define FREE_IT(m) free(s->m);
+    STANDBY_FACT_STRINGS(FREE_IT)
+#undef FREE_IT
+    *s = (StandbyFact){0};
+}
+
+static void standby_fact_copy(StandbyFact *dst, const StandbyFact *src)
+{
+    *dst = *src;
+#define COPY_IT(m) dst->m = mem_dup_str(src->m);
+    STANDBY_FACT_STRINGS(COPY_IT)
+#undef COPY_IT
+}
+
 void pod_facts_done(PodFacts *f)
 {
+    LIST_EACH(s, &f->standbys)
+        standby_fact_done(s);
+    free(f->standbys.v);
     LIST_EACH(s, &f->sandboxes)
         sandbox_fact_done(s);
     LIST_EACH(c, &f->containers)
@@ -61,6 +85,8 @@ void pod_facts_copy(PodFacts *dst, const PodFacts *src)
     }
     LIST_EACH(c, &src->containers)
         container_fact_copy(LIST_ADD(&dst->containers), c);
+    LIST_EACH(s, &src->standbys)
+        standby_fact_copy(LIST_ADD(&dst->standbys), s);
 }
 
 const ContainerFact *pod_facts_newest(const PodFacts *f, const char *name)

@@ -47,9 +47,25 @@ typedef struct {
     int64_t kill_at_ns;         /* when SIGKILL was sent; NS_NONE = not yet */
 } ContainerFact;
 
+/* How far a container is made ahead of its time. */
+typedef enum {
+    PREPARE_OFF,
+    PREPARE_CREATE, /* made, not started: what is left is the runtime's own start */
+    PREPARE_GATE    /* everything but the exec of its command is done. A runtime that cannot do it for a container does CREATE */
+} PrepareMode;
+extern const char *const prepare_mode_names[]; /* "off", "create", "gate", NULL */
+/* An instance that was prepared ahead: not a container yet. */
+typedef struct {
+    char *id, *name, *sandbox_id;
+    uint32_t attempt; /* that it is meant for */
+    char *key;        /* of everything that it was made from: the agent's */
+    int64_t bytes;    /* memory that it holds; 0 = unknown */
+} StandbyFact;
+
 typedef struct {
     LIST_OF(SandboxFact) sandboxes;   /* newest first */
     LIST_OF(ContainerFact) containers; /* newest first */
+    LIST_OF(StandbyFact) standbys;
 } PodFacts;
 void pod_facts_done(PodFacts *f);
 void pod_facts_copy(PodFacts *dst, const PodFacts *src); /* dst is overwritten without being freed */

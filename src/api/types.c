@@ -474,7 +474,7 @@ static const Field pod_security_context_rows[] = {
     OBJ(PodSecurityContext, app_armor_profile, "appArmorProfile", SeccompProfile, SeccompProfile, 0),
     STR_PTR(PodSecurityContext, se_linux_change_policy, "seLinuxChangePolicy"),
 };
-static DESC(PodSecurityContext, pod_security_context_rows);
+DESC(PodSecurityContext, pod_security_context_rows);
 
 static const Field local_object_reference_rows[] = {STR(LocalObjectReference, name, "name")};
 static DESC(LocalObjectReference, local_object_reference_rows);

@@ -368,7 +368,7 @@ typedef struct TypeDesc {
 } TypeDesc;
 extern const TypeDesc type_Pod, type_ObjectMeta, type_PodSpec, type_PodStatus, type_Container, type_ContainerStatus,
     type_ContainerState, type_PodCondition, type_ConfigMap, type_Secret, type_PersistentVolumeClaim, type_Probe,
-    type_ResourceRequirements, type_SecurityContext, type_VolumeMount, type_Volume, type_ContainerRestartRule;
+    type_ResourceRequirements, type_SecurityContext, type_PodSecurityContext, type_VolumeMount, type_Volume, type_ContainerRestartRule;
 
 /* NULL if the pod has no annotation / label / map entry of that key. The value is the map's. */
 const char *strmap_get(const StrMap *m, const char *key);

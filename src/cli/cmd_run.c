@@ -8,6 +8,7 @@
 #include "agent/dump.h"
 #include "agent/logtail.h"
 #include "agent/record.h"
+#include "api/quantity.h"
 #include "cli/cli.h"
 #include "cli/view.h"
 #include "os/fs.h"
@@ -284,6 +285,20 @@ static Err *backoff_option(const CliArgs *a, PlanConfig *c)
               : err_new(ERR_INVALID, 0, "--restart-backoff=%s: give off, INITIAL or INITIAL,MAX (10s,5m)", text);
 }
 
+static Err *prepare_option(const CliArgs *a, PlanConfig *c, int64_t *ret_memory)
+{
+    const char *text = cli_opt(a, "prepare"), *memory = cli_opt(a, "prepare-memory");
+    int mode = PREPARE_OFF;
+    while (prepare_mode_names[mode] && !str_eq(prepare_mode_names[mode], text))
+        mode++;
+    if (!prepare_mode_names[mode])
+        return err_new(ERR_INVALID, 0, "--prepare=%s: give gate, create or off", text);
+    c->prepare = (PrepareMode)mode;
+    if (!quantity_value(memory, ret_memory) || *ret_memory < 0)
+        return err_new(ERR_INVALID, 0, "--prepare-memory=%s: give a quantity of bytes, such as 256Mi", memory);
+    return NULL;
+}
+
 static void on_network_warning(void *arg, const char *text)
 {
     view_note(((Run *)arg)->view, text);
@@ -308,7 +323,7 @@ static Err *open_runtime(Run *r, const CliArgs *a)
     return oci_runtime_open(&c, &r->rt);
 }
 
-static Err *run_open(Run *r, const CliArgs *a, const FeatureGates *gates, const PlanConfig *plan)
+static Err *run_open(Run *r, const CliArgs *a, const FeatureGates *gates, const PlanConfig *plan, int64_t prepare_memory)
 {
     Err *e = open_runtime(r, a);
     if (e)
@@ -322,6 +337,7 @@ static Err *run_open(Run *r, const CliArgs *a, const FeatureGates *gates, const 
         .node_name = uname(&u) == 0 ? u.nodename : "localhost",
         .gates = *gates,
         .plan = *plan,
+        .prepare_memory_bytes = prepare_memory,
         .listener = {.pod = on_pod, .event = on_event, .done = on_done, .arg = r},
     };
     return agent_open(&c, &r->agent);
@@ -448,9 +464,9 @@ static Err *add_pods(Run *r, const CliArgs *a, Objects *objs)
 }
 
 static int run_pods(Run *r, const CliArgs *a, Objects *objs, const FeatureGates *gates, const PlanConfig *plan,
-                    int64_t timeout_ns)
+                    int64_t prepare_memory, int64_t timeout_ns)
 {
-    Err *e = run_open(r, a, gates, plan);
+    Err *e = run_open(r, a, gates, plan, prepare_memory);
     if (!e)
         e = add_pods(r, a, objs);
     if (e) {
@@ -477,7 +493,7 @@ int cmd_run(int argc, char **argv)
     FeatureGates gates;
     PlanConfig plan;
     plan_config_default(&plan);
-    int64_t timeout_ns = 0;
+    int64_t timeout_ns = 0, prepare_memory = 0;
     Run r = {0};
     Err *e = cli_gates(&a, &gates);
     if (!e)
@@ -486,6 +502,8 @@ int cmd_run(int argc, char **argv)
         e = until_parse(cli_opt(&a, "until"), &r.until);
     if (!e)
         e = backoff_option(&a, &plan);
+    if (!e)
+        e = prepare_option(&a, &plan, &prepare_memory);
     if (e)
         return cli_fail(e);
     SCOPED(objects_done) Objects objs = {0};
@@ -500,7 +518,7 @@ int cmd_run(int argc, char **argv)
     code = run_init(&r, &a);
     if (code < 0) {
         r.keep = cli_flag(&a, "keep");
-        code = run_pods(&r, &a, &objs, &gates, &plan, timeout_ns);
+        code = run_pods(&r, &a, &objs, &gates, &plan, prepare_memory, timeout_ns);
     }
     run_free(&r);
     return code;
@@ -523,7 +541,7 @@ int cmd_delete(int argc, char **argv)
     Run r = {0};
     code = run_init(&r, &a);
     if (code < 0) {
-        e = run_open(&r, &a, &gates, &plan);
+        e = run_open(&r, &a, &gates, &plan, 0);
         for (size_t i = 0; !e && i < a.n; i++) {
             const char *slash = strchr(a.operands[i], '/');
             SCOPED(mem_free) char *ns =

@@ -58,6 +58,9 @@ static const CliOption run_options[] = {
     {.name = "no-logs", .help = "do not show the containers' output"},
     {.name = "restart-backoff", .arg = "INITIAL[,MAX]", .values = "off", .hint = true,
      .help = "back-off of in-place restarts without progress: durations, or off (10s,5m)"},
+    {.name = "prepare", .arg = "HOW", .values = "gate create off", .def = "gate",
+     .help = "make the next run's containers while this one runs: up to their exec, up to the runtime's create, or not"},
+    {.name = "prepare-memory", .arg = "QUANTITY", .def = "256Mi", .help = "memory that prepared containers may hold"},
 };
 static const CliOption delete_options[] = {
     {.name = "grace-period", .arg = "DURATION", .help = "time to stop in, instead of the Pod's own; 0 kills"},

@@ -105,7 +105,7 @@ static Err *sub_path_failed(const Build *b, const VolumeMount *m, const char *wh
 static Err *sub_path_prepare(const Build *b, const VolumeMount *m, const VolumeJob *j, const char *sub, int *ret_fd)
 {
     Err *e = subpath_open(j->path, sub, ret_fd);
-    if (err_errno(e) == ENOENT) {
+    if (err_errno(e) == ENOENT && !b->ctx->observe) {
         err_free(e);
         const PersistentVolumeClaimVolumeSource *claim = j->vol->persistent_volume_claim;
         struct stat st;
@@ -139,14 +139,26 @@ static Err *make_target(const char *target, int fd)
     return file < 0 ? err_new(ERR_SYS, errno, "create %s", target) : NULL;
 }
 
+static bool same_file(int fd, const char *path)
+{
+    struct stat a, b;
+    return fstat(fd, &a) == 0 && stat(path, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
 static Err *sub_path_bind(const Build *b, size_t index, const VolumeMount *m, int fd, bool read_only, char **ret)
 {
     const char *root = b->ctx->root, *uid = b->ctx->pod->metadata.uid;
     SCOPED(mem_free) char *dir = mem_fmt("%s/pods/%s/subpaths/%s/%u", root, uid, b->c->name, b->attempt);
+    SCOPED(mem_free) char *target = mem_fmt("%s/%zu", dir, index);
+    if (b->ctx->observe) {
+        if (!same_file(fd, target))
+            return err_new(ERR_NOT_FOUND, 0, "the subPath of volumeMount \"%s\" names another file by now", m->name);
+        *ret = MOVE(target, NULL);
+        return NULL;
+    }
     Err *e = fs_mkdirs(dir, 0750);
     if (e)
         return sub_path_failed(b, m, "prepare subPath", e);
-    SCOPED(mem_free) char *target = mem_fmt("%s/%zu", dir, index);
     bool shared = m->mount_propagation && !str_eq(m->mount_propagation, "None");
     e = make_target(target, fd);
     if (!e)
@@ -294,6 +306,10 @@ static Err *add_termination_log(const Build *b)
     char *host = volumes_termination_log(b->ctx->root, b->ctx->pod->metadata.uid, b->c->name, b->attempt);
     (void)keep(b, host);
     SCOPED(mem_free) char *dir = mem_dup_strn(host, (size_t)(strrchr(host, '/') - host));
+    if (b->ctx->observe) {
+        add_mount(b, inside, host, false);
+        return NULL;
+    }
     Err *e = fs_mkdirs(dir, 0750);
     /* 0666: the container may run as anybody (kuberuntime_container.go, makeMounts). */
     if (!e)
@@ -439,5 +455,5 @@ Err *volumes_container_release(const char *root, const char *pod_uid, const char
     SCOPED(mem_free) char *binds = mem_fmt("%s/pods/%s/subpaths/%s", root, pod_uid, container);
     SCOPED(mem_free) char *logs = mem_fmt("%s/pods/%s/containers/%s", root, pod_uid, container);
     e = drop_old(binds, "", 1, drop_binds);
-    return e ? e : drop_old(logs, "-termination", 2, fs_remove_tree);
+    return e ? e : drop_old(logs, "-termination", 3, fs_remove_tree);
 }

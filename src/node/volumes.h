@@ -21,6 +21,8 @@ typedef struct {
     const Objects *objects;  /* ConfigMaps, Secrets and claims that go with it */
     const char *const *host_ips;
     size_t n_host_ips;
+    bool observe;            /* volumes_container_mounts() makes nothing: the mounts are what they were when attempt <attempt> was
+                              * prepared, and an error says that one of them would be another by now */
     StrVec *warnings;        /* lines that an event or the log should show are added here; NULL = nobody wants them */
 } VolumesContext;
 
@@ -48,7 +50,8 @@ MUST_USE Err *volumes_container_devices(const VolumesContext *ctx, const Contain
 /* Host path of the termination message file of one attempt. Caller frees. */
 MUST_USE char *volumes_termination_log(const char *root, const char *pod_uid, const char *container, uint32_t attempt);
 /* Drops the subPath binds of all attempts of a container but the newest, and the termination files of all but the
- * newest two (the last message is still asked for). Running containers keep their own copies of the mounts. */
+ * newest three: the one that runs, the last one (its message is still asked for), and one that may be prepared already.
+ * Running containers keep their own copies of the mounts. */
 MUST_USE Err *volumes_container_release(const char *root, const char *pod_uid, const char *container);
 /* Disk use of emptyDir volumes with a sizeLimit (disk medium): the first volume over its limit, or NULL. Blocking; run
  * rarely. Message as the kubelet's eviction: Usage of EmptyDir volume "x" exceeds the limit "1Mi". Caller frees. */

@@ -36,6 +36,8 @@ size_t cgroup_kill(const CgroupHost *h, const char *path);
 bool cgroup_populated(const CgroupHost *h, const char *path);
 /* Removes <path> and all below it in every hierarchy; false while processes keep one alive (try again later). */
 bool cgroup_remove(const CgroupHost *h, const char *path);
+/* Memory charged to <path>, with what the kernel holds for it (page tables, mounts, ...); 0 if unknown. */
+int64_t cgroup_memory_bytes(const CgroupHost *h, const char *path);
 /* Processes of this cgroup itself that the kernel's OOM killer ended; 0 if unknown. */
 int64_t cgroup_oom_kills(const CgroupHost *h, const char *path);
 

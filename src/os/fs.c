@@ -51,6 +51,16 @@ char *os_uuid(void)
     return mem_fmt("%.8s-%.4s-%.4s-%.4s-%.12s", h, h + 8, h + 12, h + 16, h + 20);
 }
 
+char *os_boot_id(void)
+{
+    Str s = {0};
+    Err *e = fs_read("/proc/sys/kernel/random/boot_id", 64, &s);
+    err_free(e);
+    char *id = e ? mem_dup_str("unknown") : str_take(&s);
+    id[strcspn(id, "\n")] = '\0';
+    return id;
+}
+
 static ErrKind open_kind(int e)
 {
     return e == ENOENT || e == ENOTDIR ? ERR_NOT_FOUND : ERR_SYS;
@@ -95,7 +105,7 @@ static Err *write_all(int fd, const char *path, const void *bytes, size_t n)
     return NULL;
 }
 
-static Err *sync_dir_of(const char *path)
+Err *fs_sync_dir_of(const char *path)
 {
     const char *slash = strrchr(path, '/');
     char *dir = slash ? mem_dup_strn(path, slash == path ? 1 : (size_t)(slash - path)) : mem_dup_str(".");
@@ -138,7 +148,7 @@ Err *fs_write_atomic(const char *path, const void *bytes, size_t n, mode_t mode,
         (void)unlink(tmp);
         return e;
     }
-    return durable ? sync_dir_of(path) : NULL;
+    return durable ? fs_sync_dir_of(path) : NULL;
 }
 
 Err *fs_write(const char *path, const char *text)

@@ -12,6 +12,8 @@ const char *const action_names[ACT_N] = {
     [ACT_PRE_STOP] = "preStop",
     [ACT_SIGNAL] = "signal",
     [ACT_REMOVE] = "remove",
+    [ACT_PREPARE] = "prepare",
+    [ACT_DISCARD] = "discard",
     [ACT_KILL_POD] = "killPod",
     [ACT_STOP_SANDBOX] = "stopSandbox",
     [ACT_REMOVE_SANDBOX] = "removeSandbox",
@@ -84,6 +86,22 @@ void plan_done(Plan *p)
     *p = (Plan){.requeue_ns = NS_NONE};
 }
 
+void start_fact_done(StartFact *s)
+{
+    free(s->container);
+    free(s->reason);
+    free(s->message);
+    *s = (StartFact){0};
+}
+
+void start_fact_copy(StartFact *dst, const StartFact *src)
+{
+    *dst = *src;
+    dst->container = mem_dup_str(src->container);
+    dst->reason = mem_dup_str(src->reason);
+    dst->message = mem_dup_str(src->message);
+}
+
 void plan_input_done(PlanInput *in)
 {
     LIST_EACH(p, &in->probes)
@@ -95,11 +113,14 @@ void plan_input_done(PlanInput *in)
     free(in->probes.v);
     LIST_EACH(s, &in->starts)
     {
-        free(s->container);
-        free(s->reason);
-        free(s->message);
+        start_fact_done(s);
     }
     free(in->starts.v);
+    LIST_EACH(s, &in->prepares)
+    {
+        start_fact_done(s);
+    }
+    free(in->prepares.v);
     backoff_done(&in->backoff);
     free(in->sandbox.message);
     free(in->volumes.message);

@@ -133,6 +133,7 @@ void plan_pod(const PlanInput *in, Plan *out)
             go_on(&v);
         }
     }
+    plan_prepare(&v);
     conditions_make(&v);
     backoff_gc(&v);
     view_done(&v);

@@ -41,6 +41,8 @@ typedef struct {
     char *reason, *message; /* ContainerCreating | ErrImagePull, CreateContainerConfigError, CreateContainerError, ... */
     int64_t at_ns;          /* since when in flight, or when it failed */
 } StartFact;
+void start_fact_done(StartFact *s);
+void start_fact_copy(StartFact *dst, const StartFact *src); /* dst is overwritten without being freed */
 /* As StartFact, for the sandbox (reason FailedCreatePodSandBox) and the Pod's volumes (FailedMount). */
 typedef struct {
     bool in_flight, failed;
@@ -52,6 +54,7 @@ typedef struct {
     int64_t backoff_initial_ns, backoff_max_ns, backoff_reset_ns; /* 10 s, 300 s, 600 s: pod-restart.md 0 */
     bool restart_all_backoff;          /* false = never hold back an in-place restart */
     int64_t restart_all_initial_ns, restart_all_max_ns;
+    PrepareMode prepare;               /* how far the next attempts are made ahead. Default PREPARE_OFF: who runs containers says */
     int64_t retry_ns;                  /* after a failed start or sandbox creation: kubelet's backOffPeriod, 10 s */
     const char *runtime_name;          /* containerID is "<runtime_name>://<id>"; not owned. Default "reprise" */
 } PlanConfig;
@@ -66,6 +69,7 @@ typedef struct {
     LIST_OF(ProbeFact) probes;
     BackoffTable backoff;
     LIST_OF(StartFact) starts;
+    LIST_OF(StartFact) prepares; /* the same of ACT_PREPARE; reason and message are not used */
     SetupFact sandbox, volumes;
     bool terminating;        /* an ACT_KILL_POD was carried out earlier: durable (kept in the Pod's record), never taken back */
     int64_t terminating_since_ns, terminating_grace_ns; /* when, and its grace_ns */
@@ -74,7 +78,7 @@ typedef struct {
                                * derived anew each turn from the facts, nothing is kept for it */
     StrList host_ips;
 } PlanInput;
-/* Frees what the struct owns: probes, backoff, starts, messages, reason, host_ips; not pod and runtime. */
+/* Frees what the struct owns: probes, backoff, starts, prepares, messages, reason, host_ips; not pod and runtime. */
 void plan_input_done(PlanInput *in);
 
 /* --- output ----------------------------------------------------------------------------------------------------- */
@@ -91,6 +95,8 @@ typedef enum {
     ACT_PRE_STOP,       /* run the preStop hook of a container that is being stopped; when done, pre_stop = HOOK_DONE */
     ACT_SIGNAL,         /* send the stop signal (lifecycle.stopSignal, else the image's, else SIGTERM) */
     ACT_REMOVE,         /* remove exited instance <id>, keeping its logs */
+    ACT_PREPARE,        /* make attempt <attempt> of <container> ahead of its time; best effort, when the shell has room for it */
+    ACT_DISCARD,        /* give up the standby <id> */
     ACT_KILL_POD,       /* begin to end the Pod: grace_ns, reason as terminating_reason. Made durable (terminating*), then
                          * planned again */
     ACT_STOP_SANDBOX,   /* tear the network down and stop sandbox <id>; no error if it is stopped already */
@@ -143,6 +149,10 @@ bool plan_triggers_restart_all(const Container *c, int32_t code, const FeatureGa
 /* Whether any container of the Pod has a RestartAllContainers rule. */
 bool plan_has_restart_all_rule(const Pod *pod);
 const PodCondition *plan_condition(const PodStatus *s, const char *type); /* NULL if absent */
+/* How far the containers of <pod> may be made ahead: the configured mode, lowered by the annotation and by what makes it unsafe
+ * or useless (docs/decisions.md, D17). */
+#define PREPARE_ANNOTATION "reprise.io/prepare"
+PrepareMode plan_prepare_mode(const Pod *pod, PrepareMode configured);
 /* Probe workers: may the worker of this container go on (pod-restart.md 6)? */
 bool plan_probe_enabled(const Pod *pod, const Container *c, ProbeKind kind, const ContainerFact *f);
 /* Hex digest-like hash of what a running container was made from (image, command, ...); upstream: "definition changed".

@@ -51,6 +51,7 @@ typedef struct {
     ContainerStatus *st;          /* being built */
     const ProbeFact *probe;
     const StartFact *start;
+    const StartFact *prepare;
     bool in_flight;               /* a start is under way */
     bool started;                 /* running, its postStart hook is done and its startup probe has succeeded */
 } Ctr;
@@ -142,6 +143,10 @@ void plan_rebuild(View *v); /* no usable sandbox */
 void restart_find_source(View *v);
 /* Kill and remove. Returns true when nothing is left and the Pod can start anew. */
 bool plan_reset(View *v);
+
+/* prepare.c */
+/* The next attempts are made while the present ones run; those that fit no more are given up. */
+void plan_prepare(View *v);
 
 /* stop.c */
 void ctr_stop(View *v, const Ctr *c, const ContainerFact *f, const char *reason, int64_t grace_ns, const char *message);

@@ -342,6 +342,8 @@ static void apply(Sim *s, const Action *a)
     case ACT_REMOVE_SANDBOX:
         drop_sandboxes(s, true);
         break;
+    case ACT_PREPARE: /* never with the simulation's configuration */
+    case ACT_DISCARD:
     case ACT_WAIT:
     case ACT_N:
     default:

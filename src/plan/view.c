@@ -118,6 +118,11 @@ static void add_ctr(View *v, const Container *spec, CtrKind kind, size_t index, 
         if (str_eq(s->container, spec->name))
             c->start = s;
     }
+    LIST_EACH(s, &v->in->prepares)
+    {
+        if (str_eq(s->container, spec->name))
+            c->prepare = s;
+    }
     c->in_flight = c->start && c->start->state == START_IN_FLIGHT;
     c->started = ctr_started(v, c);
 }

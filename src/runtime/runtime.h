@@ -99,6 +99,11 @@ typedef struct RuntimeOps {
     Err *(*image_user)(Runtime *rt, const char *image_id, int64_t *ret_uid, char **ret_name);
     Err *(*container_create)(Runtime *rt, const char *uid, const char *sandbox_id, const ContainerConfig *c,
                              RuntimeIdDone *done, void *arg);
+    /* Makes an instance ahead of its time: PodFacts.standbys shows it, with <key> (the caller's, opaque), and it is no container
+     * until container_start() with its id. That fails with reason StandbyLost, or ERR_NOT_FOUND, when it cannot be had: the
+     * caller makes one plainly. container_remove() gives it up. It does not outlive a loss of the runtime's own state. */
+    Err *(*container_prepare)(Runtime *rt, const char *uid, const char *sandbox_id, const ContainerConfig *c, PrepareMode mode,
+                              const char *key, RuntimeIdDone *done, void *arg);
     Err *(*container_start)(Runtime *rt, const char *uid, const char *id, RuntimeDone *done, void *arg);
     /* signal 0 = the container's stop signal; 9 = SIGKILL. Done when it was sent, not when the container is dead. */
     Err *(*container_signal)(Runtime *rt, const char *uid, const char *id, int signal, RuntimeDone *done, void *arg);

@@ -62,8 +62,8 @@ static void take_over_live(Ctr *c)
 {
     json_t *rec = ctr_rec(c);
     if (json_flag(rec, "starting", false)) {
-        CtrState s = was_started(c) ? CTR_RUNNING : CTR_CREATED;
-        ctr_set_state(c, s, json_pack("{s:n}", "starting"), false);
+        CtrState s = c->state == CTR_STANDBY || was_started(c) ? CTR_RUNNING : CTR_CREATED;
+        ctr_set_state(c, s, json_pack("{s:n,s:n,s:n}", "starting", "standby", "key"), false);
     }
     const json_t *held = json_object_get(rec, "held");
     if (held) {
@@ -89,6 +89,13 @@ static void take_over(Ctr *c)
     case CTR_PREPARED:
     case CTR_CREATING:
         ctr_undo(c);
+        return;
+    case CTR_STANDBY:
+        /* Those that wait have lost their gate with the old shim; the agent prepares others. */
+        if (json_flag(ctr_rec(c), "starting", false) && gate_passed(c))
+            take_over_live(c);
+        else
+            ctr_undo(c);
         return;
     case CTR_CREATED:
     case CTR_RUNNING:

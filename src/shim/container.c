@@ -1,4 +1,5 @@
-/* One container's life: prepared (its root is mounted) -> creating -> created -> running -> exited -> rubbish.
+/* One container's life: prepared (its root is mounted) -> creating -> created -> running -> exited -> rubbish; one that is
+ * prepared ahead waits as a standby before it is created or, through the gate, running (standby.c).
  *
  * The true end of a container is recorded before anybody is told. When creating or starting fails because of what is in
  * the container (a missing executable, a bad mount), it becomes an exited container with code 128 and reason StartError, as
@@ -74,23 +75,23 @@ Ctr *ctr_new(Shim *s, const char *id, CtrState state)
 {
     Ctr *c = NEW(Ctr);
     *c = (Ctr){.shim = s, .next = s->ctrs, .id = mem_dup_str(id), .state = state, .pidfd = -EBADF, .stdin_fd = -EBADF,
-               .console = -EBADF, .log.fd = -EBADF};
+               .console = -EBADF, .gate = -EBADF, .mnt_ns = -EBADF, .log.fd = -EBADF};
     for (size_t i = 0; i < PODLOG_STREAMS; i++)
         c->stream[i] = (Stream){.ctr = c, .fd = -EBADF};
     s->ctrs = c;
     return c;
 }
 
-/* Ends <c> as an object: its remains become rubbish, and it is gone for everybody. */
-static void ctr_discard(Ctr *c, bool runtime_knows)
+void ctr_discard(Ctr *c, bool runtime_knows)
 {
     Shim *s = c->shim;
     Req *waiting = MOVE(c->remove_reqs, NULL);
     fault_step("shim.remove");
     streams_close(c);
+    gate_close(c);
     watch_drop(s, c->watch);
     fd_close(c->pidfd);
-    trash_add(s, c->id, json_str(ctr_rec(c), "cgroup"), runtime_knows);
+    trash_add(s, c->id, json_str(ctr_rec(c), "cgroup"), runtime_knows, MOVE(c->mnt_ns, -EBADF));
     shim_log_err(store_del(&s->store, "containers", c->id), "record the removal of a container");
     server_tell_gone(s, "containers", c->id);
     for (Ctr **p = &s->ctrs; *p; p = &(*p)->next)
@@ -196,15 +197,23 @@ void ctr_on_exit(void *ctr, bool known, int status)
     c->watch = NULL;
     c->pid = 0;
     fd_close(MOVE(c->pidfd, -EBADF));
+    if (ctr_is_standby(c) && !c->starting) {
+        standby_died(c);
+        return;
+    }
     if (!c->starting) {
         exit_finish(c, known, status);
         return;
     }
-    /* The runtime's `start` has not returned: whether this was the container's program, it will say. Should we die before,
-     * the next shim finds the code. */
+    /* Whether this was the container's program, the gate's socket or the runtime's `start` will say. Should we die before, the
+     * next shim finds the code. */
     c->held = true;
     c->held_known = known;
     c->held_status = status;
+    if (ctr_is_standby(c)) {
+        standby_settle(c);
+        return;
+    }
     shim_log_err(store_set(&c->shim->store, "containers", c->id,
                            json_pack("{s:{s:b,s:i}}", "held", "known", (int)known, "status", status), true),
                  "record an exit");
@@ -265,7 +274,7 @@ void ctr_prepare(Req *r)
 static json_t *create_record(const json_t *body)
 {
     static const char *const facts[] = {"name", "attempt", "image", "image_id", "spec_hash", "log_path"};
-    static const char *const top[] = {"cgroup", "pid_private", "stop_signal", "tty", "stdin"};
+    static const char *const top[] = {"cgroup", "pid_private", "stop_signal", "tty", "stdin", "standby", "key"};
     json_t *v = json_object();
     for (size_t i = 0; i < ARRAY_LEN(facts); i++)
         (void)json_object_set(v, facts[i], json_object_get(json_object_get(body, "facts"), facts[i]));
@@ -279,8 +288,10 @@ static json_t *create_record(const json_t *body)
     return v;
 }
 
-static Err *bundle_write(Ctr *c, const json_t *config)
+static Err *bundle_write(Ctr *c, json_t *config)
 {
+    if (ctr_wants_gate(c))
+        (void)json_array_insert_new(json_object_get(json_object_get(config, "process"), "args"), 0, json_string(GATE_ARGV0));
     SCOPED(mem_free) char *dir = ctr_path(c->shim, c->id, "");
     SCOPED(mem_free) char *path = ctr_path(c->shim, c->id, "config.json");
     SCOPED(mem_free) char *text = json_dumps(config, JSON_COMPACT);
@@ -288,7 +299,7 @@ static Err *bundle_write(Ctr *c, const json_t *config)
     return e ? e : fs_write_atomic(path, text, strlen(text), 0600, false);
 }
 
-static void create_failed(Ctr *c, Err *e)
+void ctr_create_failed(Ctr *c, Err *e)
 {
     Req *r = MOVE(c->create_req, NULL);
     req_err(r, err_reason(e, "CreateContainerError"));
@@ -318,9 +329,13 @@ static Err *created_hold(Ctr *c, bool *ret_dead, int *ret_status)
     c->pid = (pid_t)pid;
     c->pid_start = proc_start_ticks(c->pid);
     e = pidfd_of(c->pid, c->pid_start, &c->pidfd);
-    if (!e)
-        ctr_watch(c, true);
-    return e;
+    if (e)
+        return e;
+    /* Without this the last process would take the mounts down on its way out, before anybody hears of its end. */
+    SCOPED(mem_free) char *ns = mem_fmt("/proc/%d/ns/mnt", (int)c->pid);
+    c->mnt_ns = open(ns, O_RDONLY | O_CLOEXEC);
+    ctr_watch(c, true);
+    return NULL;
 }
 
 static void create_succeeded(Ctr *c)
@@ -331,13 +346,21 @@ static void create_succeeded(Ctr *c)
     if (!e)
         e = created_hold(c, &dead, &status);
     if (e) {
-        create_failed(c, e);
+        ctr_create_failed(c, e);
         return;
     }
     if (!json_flag(ctr_rec(c), "tty", false)) {
         SCOPED(mem_free) char *said = streams_take(c);
         if (*said)
             shim_log("runtime, container %s: %s", c->id, said);
+    }
+    if (ctr_is_standby(c) && !dead) {
+        standby_made(c);
+        return;
+    }
+    if (ctr_is_standby(c)) {
+        ctr_create_failed(c, err_new(ERR_UNAVAILABLE, 0, "the prepared container ended at once"));
+        return;
     }
     streams_start(c);
     json_t *pid = c->pid ? json_integer(c->pid) : json_null();
@@ -369,6 +392,7 @@ static void create_scrubbed(void *arg, int status, const char *text)
         fd_close(MOVE(c->stream[i].fd, -EBADF));
     fd_close(MOVE(c->stdin_fd, -EBADF));
     fd_close(MOVE(c->console, -EBADF));
+    gate_close(c);
     create_spawn(c);
 }
 
@@ -380,7 +404,7 @@ static void create_again(Ctr *c)
     Err *e = runtime_run(c->shim, args, NULL, create_scrubbed, c, NULL);
     if (e) {
         c->shim->n_busy--;
-        create_failed(c, e);
+        ctr_create_failed(c, e);
     }
 }
 
@@ -393,10 +417,14 @@ static void create_done(void *arg, int status, const char *text)
     } else if (WIFSIGNALED(status) && c->tries < MAX_TRIES) {
         create_again(c);
     } else if (WIFSIGNALED(status)) {
-        create_failed(c, err_new(ERR_UNAVAILABLE, 0, "%s create was killed by signal %d", c->shim->runtime, WTERMSIG(status)));
+        ctr_create_failed(c, err_new(ERR_UNAVAILABLE, 0, "%s create was killed by signal %d", c->shim->runtime, WTERMSIG(status)));
     } else {
         SCOPED(mem_free) char *said = *text ? mem_dup_str(text) : streams_take(c);
         SCOPED(mem_free) char *message = runtime_message(said);
+        if (ctr_is_standby(c)) { /* no fact: what is wrong shows when it is made in its turn */
+            ctr_create_failed(c, err_new(ERR_SYS, 0, "%s", message));
+            return;
+        }
         Req *r = MOVE(c->create_req, NULL);
         streams_close(c);
         start_error(c, *message ? message : "the runtime failed without a word"); /* a fact before it is an answer */
@@ -406,35 +434,55 @@ static void create_done(void *arg, int status, const char *text)
 
 static void create_spawn(Ctr *c)
 {
-    bool tty = json_flag(ctr_rec(c), "tty", false);
+    bool tty = json_flag(ctr_rec(c), "tty", false), gate = ctr_wants_gate(c);
     SCOPED(mem_free) char *bundle = ctr_path(c->shim, c->id, "");
     SCOPED(mem_free) char *pid_file = ctr_path(c->shim, c->id, "pid");
     int io[3] = {-EBADF, -EBADF, -EBADF};
+    SCOPED(fd_close) int program = -EBADF;
+    SCOPED(fd_close) int socket = -EBADF;
     (void)unlink(pid_file);
     Err *e = tty ? console_listen(c) : streams_open(c, io);
-    const char *args[] = {"create", "--bundle", bundle, "--pid-file", pid_file, tty ? "--console-socket" : c->id,
-                          CONSOLE_SOCKET, c->id, NULL};
-    if (!tty)
-        args[6] = NULL;
-    const SpawnFd fds[] = {{1, io[1]}, {2, io[2]}, {0, io[0]}};
-    CmdSpec spec = {.fds = tty ? NULL : fds, .n_fds = io[0] >= 0 ? 3 : 2, .cwd = bundle, .hide_cgroup2 = c->shim->hide_cgroup2};
+    if (!e && gate)
+        e = gate_open(c, &program, &socket);
+    SCOPED(strvec_done) StrVec args = {0};
+    strvec_add(&args, gate ? "run" : "create");
+    if (gate) {
+        strvec_add(&args, "--detach");
+        strvec_fmt(&args, "--preserve-fds=%d", GATE_FDS);
+    }
+    strvec_fmt(&args, "--bundle=%s", bundle);
+    strvec_fmt(&args, "--pid-file=%s", pid_file);
+    if (tty)
+        strvec_add(&args, "--console-socket=" CONSOLE_SOCKET);
+    strvec_add(&args, c->id);
+    SpawnFd fds[5];
+    size_t n = 0;
+    fds[n++] = (SpawnFd){1, io[1]};
+    fds[n++] = (SpawnFd){2, io[2]};
+    if (io[0] >= 0)
+        fds[n++] = (SpawnFd){0, io[0]};
+    if (gate) {
+        fds[n++] = (SpawnFd){GATE_PROGRAM_FD, program};
+        fds[n++] = (SpawnFd){GATE_SOCKET_FD, socket};
+    }
+    CmdSpec spec = {.fds = tty ? NULL : fds, .n_fds = n, .cwd = bundle, .hide_cgroup2 = c->shim->hide_cgroup2};
     c->tries++;
     if (c->shim->n_busy == 0) /* strangers of the past: their numbers may come back */
         c->shim->n_orphans = 0;
     fault_step("shim.create");
     if (!e)
-        e = runtime_run(c->shim, args, &spec, create_done, c, NULL);
+        e = runtime_run(c->shim, (const char *const *)args.v, &spec, create_done, c, NULL);
     for (size_t i = 0; i < ARRAY_LEN(io); i++)
         fd_close(io[i]);
     if (e)
-        create_failed(c, e);
+        ctr_create_failed(c, e);
     else
         c->shim->n_busy++;
 }
 
 void ctr_create(Ctr *c, Req *r)
 {
-    const json_t *config = json_object_get(r->body, "config");
+    json_t *config = json_object_get(r->body, "config");
     json_t *v = create_record(r->body);
     Err *e = NULL;
     if (c->state != CTR_PREPARED)
@@ -451,8 +499,10 @@ void ctr_create(Ctr *c, Req *r)
     e = bundle_write(c, config);
     if (!e)
         e = streams_make(c);
+    if (!e && !ctr_is_standby(c)) /* the log of one that may never run would be seen */
+        e = ctr_log_open(c);
     if (e)
-        create_failed(c, e);
+        ctr_create_failed(c, e);
     else
         create_spawn(c);
 }
@@ -477,6 +527,25 @@ static void start_failed(Ctr *c, const char *text)
     req_err(r, err_reason(err_new(ERR_SYS, 0, "%s", message), "RunContainerError"));
 }
 
+/* What happened while it was starting. */
+static void start_over(Ctr *c)
+{
+    if (MOVE(c->held, false))
+        exit_finish(c, c->held_known, c->held_status);
+    else if (json_flag(ctr_rec(c), "removing", false))
+        remove_progress(c);
+}
+
+void ctr_started(Ctr *c, int64_t started_at_ns)
+{
+    c->starting = false;
+    ctr_set_state(c, CTR_RUNNING, json_pack("{s:n,s:n,s:n,s:I}", "starting", "standby", "key", "started_at_ns",
+                                            (json_int_t)started_at_ns), false);
+    fault_step("shim.started");
+    req_ok(MOVE(c->start_req, NULL), NULL);
+    start_over(c);
+}
+
 static void start_done(void *arg, int status, const char *text)
 {
     Ctr *c = arg;
@@ -497,17 +566,12 @@ static void start_done(void *arg, int status, const char *text)
         return;
     }
     if (ok) {
-        ctr_set_state(c, CTR_RUNNING, json_pack("{s:n}", "starting"), false);
-        fault_step("shim.started");
-        req_ok(MOVE(c->start_req, NULL), NULL);
-    } else {
-        ctr_set(c, json_pack("{s:n,s:n}", "starting", "started_at_ns"), false);
-        req_err(MOVE(c->start_req, NULL), err_new(ERR_UNAVAILABLE, 0, "container %s was killed before it started", c->id));
+        ctr_started(c, json_i64(ctr_rec(c), "started_at_ns", 0));
+        return;
     }
-    if (MOVE(c->held, false))
-        exit_finish(c, c->held_known, c->held_status);
-    else if (json_flag(ctr_rec(c), "removing", false))
-        remove_progress(c);
+    ctr_set(c, json_pack("{s:n,s:n}", "starting", "started_at_ns"), false);
+    req_err(MOVE(c->start_req, NULL), err_new(ERR_UNAVAILABLE, 0, "container %s was killed before it started", c->id));
+    start_over(c);
 }
 
 static void start_run(Ctr *c)
@@ -532,6 +596,10 @@ void ctr_start(Ctr *c, Req *r)
         req_ok(r, NULL); /* asked again after a connection broke */
         return;
     }
+    if (c->state == CTR_STANDBY && !c->starting && !c->doomed) {
+        standby_release(c, r);
+        return;
+    }
     if (c->state == CTR_EXITED && json_flag(rec, "start_error", false)) {
         req_err(r, err_reason(err_new(ERR_SYS, 0, "%s", str_or(json_str(rec, "message"), "")), "RunContainerError"));
         return;
@@ -541,6 +609,11 @@ void ctr_start(Ctr *c, Req *r)
                            c->doomed ? "being killed" : c->starting ? "starting" : state_names[c->state]));
         return;
     }
+    ctr_start_runtime(c, r);
+}
+
+void ctr_start_runtime(Ctr *c, Req *r)
+{
     c->start_req = r;
     c->starting = true;
     c->tries = 0;

@@ -1,6 +1,6 @@
 /* reprise-shim: one small process for each Pod, the parent of its containers, which outlives the agent.
  *
- *   reprise-shim --uid UID --run-dir DIR --root-dir DIR --runtime PATH [--hide-cgroup2]
+ *   reprise-shim --uid UID --run-dir DIR --root-dir DIR --runtime PATH [--gate PATH] [--hide-cgroup2]
  *
  * Goes into the background once it listens on DIR/shim.sock; until then it reports to stderr and by its exit status. If a
  * shim of this Pod died, what it held is taken over. Two other uses are its own: --pause (the sandbox process) and
@@ -172,7 +172,8 @@ static int serve(Shim *s)
 
 static int usage(void)
 {
-    (void)fprintf(stderr, "usage: reprise-shim --uid UID --run-dir DIR --root-dir DIR --runtime PATH [--hide-cgroup2]\n"
+    (void)fprintf(stderr, "usage: reprise-shim --uid UID --run-dir DIR --root-dir DIR --runtime PATH [--gate PATH]\n"
+                          "                    [--hide-cgroup2]\n"
                           "It is started by reprise, one for each Pod; see reprise(1).\n");
     return 2;
 }
@@ -189,17 +190,18 @@ int main(int argc, char **argv)
         (void)printf("reprise-shim %s\n", REPRISE_VERSION);
         return 0;
     }
-    enum { OPT_UID, OPT_RUN, OPT_ROOT, OPT_RUNTIME, OPT_HIDE };
+    enum { OPT_UID, OPT_RUN, OPT_ROOT, OPT_RUNTIME, OPT_GATE, OPT_HIDE };
     static const struct option options[] = {{"uid", required_argument, NULL, OPT_UID},
                                             {"run-dir", required_argument, NULL, OPT_RUN},
                                             {"root-dir", required_argument, NULL, OPT_ROOT},
                                             {"runtime", required_argument, NULL, OPT_RUNTIME},
+                                            {"gate", required_argument, NULL, OPT_GATE},
                                             {"hide-cgroup2", no_argument, NULL, OPT_HIDE},
                                             {0}};
     static Shim shim = {.lock_fd = -EBADF, .store.fd = -EBADF};
-    char **const texts[] = {&shim.uid, &shim.run_dir, &shim.root_dir, &shim.runtime};
+    char **const texts[] = {&shim.uid, &shim.run_dir, &shim.root_dir, &shim.runtime, &shim.gate};
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        if (o >= OPT_UID && o <= OPT_RUNTIME)
+        if (o >= OPT_UID && o <= OPT_GATE)
             mem_set_str(texts[o], optarg);
         else if (o == OPT_HIDE)
             shim.hide_cgroup2 = true;
@@ -207,7 +209,7 @@ int main(int argc, char **argv)
             return usage();
     }
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
-        if (!*texts[i] || optind != argc || (i > 0 && (*texts[i])[0] != '/'))
+        if ((!*texts[i] && i != OPT_GATE) || optind != argc || (i > 0 && *texts[i] && (*texts[i])[0] != '/'))
             return usage();
     shim.oci_root = mem_fmt("%s/oci", shim.run_dir);
     return serve(&shim);

@@ -2,6 +2,7 @@
  *
  *   server.c     the socket: requests in, replies and events out      (dispatch table: ops.c)
  *   container.c  one container's life; streams.c its output; exec.c commands inside; trash.c what is left of it
+ *   standby.c    a container that was prepared ahead: it waits at the gate, or is created and not started
  *   sandbox.c    the process that holds the Pod's namespaces          (pause.c is that process)
  *   adopt.c      the same state, taken over from a shim that died
  *   child.c      runtime commands, and the end of every process
@@ -10,7 +11,7 @@
  * One thread, one loop. A handler changes the store, then tells the clients: ctr_set() does both, in that order.
  *
  * Steps that tests can aim at with REPRISE_FAULT=kill@STEP (os/fault.h):
- *   shim.prepare shim.mounted shim.create shim.created shim.start shim.started shim.exit.reaped shim.exit.recorded
+ *   shim.prepare shim.mounted shim.create shim.created shim.standby shim.release shim.start shim.started shim.exit.reaped shim.exit.recorded
  *   shim.kill shim.killed shim.remove shim.removed shim.sandbox.create shim.sandbox.created shim.sandbox.stop
  *   shim.sandbox.remove shim.adopt */
 #ifndef REPRISE_SHIM_SHIM_H
@@ -42,6 +43,7 @@ struct Shim {
     char *run_dir;   /* <run_dir>/pods/<uid>: socket, journal, bundles, FIFOs, the runtime's state */
     char *root_dir;  /* <root>/pods/<uid>: writable layers */
     char *runtime;   /* absolute path of crun or runc */
+    char *gate;      /* absolute path of reprise-gate; NULL = none */
     char *oci_root;  /* <run_dir>/oci, the runtime's --root */
     bool hide_cgroup2;
     CgroupHost cgroups;
@@ -134,7 +136,7 @@ void ops_dispatch(Req *r);
 
 /* --- container.c ------------------------------------------------------------------------------------------------- */
 
-#define CTR_STATES(X) X(PREPARED, "prepared") X(CREATING, "creating") X(CREATED, "created") X(RUNNING, "running") X(EXITED, "exited")
+#define CTR_STATES(X) X(PREPARED, "prepared") X(CREATING, "creating") X(STANDBY, "standby") X(CREATED, "created") X(RUNNING, "running") X(EXITED, "exited")
 #define CTR_STATE_ID(n, text) CTR_##n,
 typedef enum { CTR_STATES(CTR_STATE_ID) CTR_STATE_N } CtrState;
 
@@ -157,6 +159,9 @@ struct Ctr {
     Stream stream[PODLOG_STREAMS];
     int stdin_fd;       /* keeps the FIFO of stdin open */
     int console;        /* listening socket while the terminal has not come */
+    int gate;           /* socket to the gate of a standby, until its program runs; -EBADF = none */
+    uv_poll_t *gate_poll;
+    int mnt_ns;         /* keeps the mount namespace over the end of its processes; -EBADF = none */
     bool starting;      /* `start` is under way */
     bool doomed;        /* kill it as soon as it exists */
     bool held;          /* it ended while it was starting: <held_status> waits for the runtime's word */
@@ -192,6 +197,37 @@ void ctr_watch(Ctr *c, bool ours);
 /* Looks again, in a moment, at removals that wait for killed processes to be gone. */
 void shim_retry(Shim *s);
 void ctr_on_exit(void *ctr, bool known, int status);
+/* Ends <c> as an object: what is left of it becomes rubbish, and whoever waits for its removal is answered. */
+void ctr_discard(Ctr *c, bool runtime_knows);
+/* Answers the create request with <e> (taken) and discards <c>. */
+void ctr_create_failed(Ctr *c, Err *e);
+/* What the create request said about logs, opened. */
+MUST_USE Err *ctr_log_open(Ctr *c);
+/* Lets the runtime's `start` run a created container. */
+void ctr_start_runtime(Ctr *c, Req *r);
+/* The program runs since <started_at_ns>: says so, and deals with an end that came meanwhile. */
+void ctr_started(Ctr *c, int64_t started_at_ns);
+
+/* standby.c. The numbers are the gate's (src/gate/gate.c). */
+#define GATE_PROGRAM_FD 3
+#define GATE_SOCKET_FD 4
+#define GATE_FDS 2
+#define GATE_ARGV0 "/proc/self/fd/3"
+bool ctr_is_standby(const Ctr *c); /* prepared ahead and not let go, in whatever state */
+bool ctr_wants_gate(const Ctr *c);
+/* Makes the socket pair and opens the program: *ret_program and *ret_socket are for the runtime, to be closed by the caller. */
+MUST_USE Err *gate_open(Ctr *c, int *ret_program, int *ret_socket);
+void gate_close(Ctr *c);
+/* The runtime has done its work: the container is a standby, at once or when its gate has said so. */
+void standby_made(Ctr *c);
+/* Lets a standby go; <r> is answered when its program runs. */
+void standby_release(Ctr *c, Req *r);
+/* The process of a standby that nobody let go has ended. */
+void standby_died(Ctr *c);
+/* The process of a standby that was let go has ended, as <held> says: its program's end, or the gate's? */
+void standby_settle(Ctr *c);
+/* Adopting: the dead shim had let <c> go. Did its program run? */
+bool gate_passed(const Ctr *c);
 
 /* rootfs.c */
 MUST_USE Err *rootfs_mount(Shim *s, const char *id, const json_t *lower, char **ret_rootfs);
@@ -200,7 +236,7 @@ MUST_USE Err *rootfs_remove(Shim *s, const char *id);
 
 /* --- streams.c --------------------------------------------------------------------------------------------------- */
 
-/* Makes the FIFOs in the bundle directory; the log is opened too. */
+/* Makes the FIFOs in the bundle directory. */
 MUST_USE Err *streams_make(Ctr *c);
 /* Opens our ends; <fds>: what the runtime gets as 0, 1, 2 (the caller closes). Not for terminals. */
 MUST_USE Err *streams_open(Ctr *c, int ret_fds[3]);
@@ -245,12 +281,13 @@ struct Trash {
     Shim *shim;
     Trash *next;
     char *id;
+    int mnt_ns;   /* the container's mounts go when this is closed; -EBADF = none */
     bool running; /* the runtime's delete is under way */
     unsigned tries;
     int64_t since_ns; /* monotonic */
 };
 /* Container <id> is history: its remains are cleaned up in the background, also by the next shim. */
-void trash_add(Shim *s, const char *id, const char *cgroup, bool runtime_knows);
+void trash_add(Shim *s, const char *id, const char *cgroup, bool runtime_knows, int mnt_ns /* taken */);
 void trash_adopt(Shim *s);
 void trash_run(Shim *s);
 

@@ -21,13 +21,18 @@ static void handle_free(uv_handle_t *h)
     mem_free(h);
 }
 
+Err *ctr_log_open(Ctr *c)
+{
+    const json_t *rec = ctr_rec(c);
+    return podlog_open(&c->log, json_str(rec, "log_path"), json_i64(rec, "log_max_bytes", 0),
+                       (int)json_i64(rec, "log_max_files", 5));
+}
+
 Err *streams_make(Ctr *c)
 {
     const json_t *rec = ctr_rec(c);
-    Err *e = podlog_open(&c->log, json_str(rec, "log_path"), json_i64(rec, "log_max_bytes", 0),
-                         (int)json_i64(rec, "log_max_files", 5));
-    if (e || json_flag(rec, "tty", false))
-        return e;
+    if (json_flag(rec, "tty", false))
+        return NULL;
     for (int i = json_flag(rec, "stdin", false) ? 0 : 1; i < 3; i++) {
         SCOPED(mem_free) char *path = ctr_path(c->shim, c->id, fifo_names[i]);
         (void)unlink(path);
@@ -136,8 +141,7 @@ void streams_drain(Ctr *c)
 Err *streams_adopt(Ctr *c)
 {
     const json_t *rec = ctr_rec(c);
-    Err *e = podlog_open(&c->log, json_str(rec, "log_path"), json_i64(rec, "log_max_bytes", 0),
-                         (int)json_i64(rec, "log_max_files", 5));
+    Err *e = ctr_log_open(c);
     if (e || json_flag(rec, "tty", false)) /* a terminal died with the shim that held it */
         return e;
     for (int i = 0; i < 2 && !e; i++)

@@ -23,18 +23,18 @@ static void schedule(Shim *s, uint64_t ms)
         (void)uv_timer_start(&s->trash_timer, on_timer, ms, 0);
 }
 
-static void link_new(Shim *s, const char *id)
+static void link_new(Shim *s, const char *id, int mnt_ns)
 {
     Trash *t = NEW(Trash);
-    *t = (Trash){.shim = s, .next = s->trash, .id = mem_dup_str(id), .since_ns = os_monotonic_ns()};
+    *t = (Trash){.shim = s, .next = s->trash, .id = mem_dup_str(id), .mnt_ns = mnt_ns, .since_ns = os_monotonic_ns()};
     s->trash = t;
 }
 
-void trash_add(Shim *s, const char *id, const char *cgroup, bool runtime_knows)
+void trash_add(Shim *s, const char *id, const char *cgroup, bool runtime_knows, int mnt_ns)
 {
     json_t *v = json_pack("{s:s?,s:b}", "cgroup", cgroup, "runtime", (int)runtime_knows);
     shim_log_err(store_set(&s->store, "trash", id, v, false), "record rubbish");
-    link_new(s, id);
+    link_new(s, id, mnt_ns);
     schedule(s, DELAY_MS);
 }
 
@@ -42,7 +42,7 @@ void trash_adopt(Shim *s)
 {
     const char *id;
     json_t *v;
-    json_object_foreach(store_kind(&s->store, "trash"), id, v) link_new(s, id);
+    json_object_foreach(store_kind(&s->store, "trash"), id, v) link_new(s, id, -EBADF);
     if (s->trash)
         schedule(s, 0);
 }
@@ -56,6 +56,7 @@ static void drop(Trash *t)
             break;
         }
     shim_log_err(store_del(&s->store, "trash", t->id), "record that rubbish is gone");
+    fd_close(t->mnt_ns);
     mem_free(t->id);
     mem_free(t);
 }
@@ -107,6 +108,7 @@ static void start(Trash *t)
 {
     Shim *s = t->shim;
     t->running = true;
+    fd_close(MOVE(t->mnt_ns, -EBADF));
     SCOPED(mem_free) char *state = mem_fmt("%s/%s", s->oci_root, t->id);
     /* Asked once: the runtime may have removed its state before we could look again. */
     bool runtime = json_flag(store_get(&s->store, "trash", t->id), "runtime", true) && t->tries == 0 && fs_exists(state);

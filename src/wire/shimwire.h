@@ -18,8 +18,11 @@
  *   sandbox_remove {sandbox}   removes its containers and every trace; the shim ends when nothing is left
  *   prepare        {container, sandbox, lower: [dirs, lowest first]} -> {rootfs}
  *   create         {container, config: {...config.json}, facts: {name, attempt, image, image_id, spec_hash, log_path},
- *                   log: {max_bytes, max_files}, cgroup, pid_private, stop_signal, tty, stdin, message: {path, fallback}}
- *   start          {container}
+ *                   log: {max_bytes, max_files}, cgroup, pid_private, stop_signal, tty, stdin, message: {path, fallback},
+ *                   standby: "gate" | "create", key}
+ *                  with standby: it is made ahead and not a container yet; state "standby", key (the agent's, opaque) and
+ *                  standby_bytes (memory that it holds) are in its record until it is started -> {bytes}
+ *   start          {container}             of a standby: lets it go; error reason StandbyLost = it is gone, make it plainly
  *   signal         {container, signal}     0 = its stop signal
  *   kill           {containers: [...]}     SIGKILL to all, in one turn
  *   remove         {container}             done when no process of it is left; files go later

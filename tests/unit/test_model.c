@@ -344,6 +344,9 @@ static void send(Model *m, const Action *a)
     case ACT_SIGNAL:
         f->term_at_ns = NOW;
         break;
+    case ACT_PREPARE:
+    case ACT_DISCARD:
+        break;
     case ACT_REMOVE:
         if (f)
             m->removing[fact_serial(f)] = true;

@@ -236,6 +236,42 @@ static Err *f_container_create(Runtime *rt, const char *uid, const char *sandbox
     return NULL;
 }
 
+static Err *f_container_prepare(Runtime *rt, const char *uid, const char *sandbox_id, const ContainerConfig *c, PrepareMode mode,
+                                const char *key, RuntimeIdDone *done, void *arg)
+{
+    Fake *f = fake_of(rt);
+    (void)mode;
+    SCOPED(mem_free) char *id = mem_fmt("standby-%u", ++f->serial);
+    if (!request(f, DONE_ID, (void *)done, arg, id))
+        return NULL;
+    *LIST_ADD(&fake_pod(f, uid)->facts.standbys) =
+        (StandbyFact){.id = mem_dup_str(id), .name = mem_dup_str(c->name), .sandbox_id = mem_dup_str(sandbox_id),
+                      .attempt = c->attempt, .key = mem_dup_str(key), .bytes = 4096};
+    changed(f, uid);
+    return NULL;
+}
+
+/* Takes standby <id> off the list; with <c>, it becomes that. false if there is none. */
+static bool take_standby(FakePod *p, const char *id, ContainerFact *c)
+{
+    for (size_t i = 0; i < p->facts.standbys.n; i++) {
+        StandbyFact *s = &p->facts.standbys.v[i];
+        if (!str_eq(s->id, id))
+            continue;
+        if (c)
+            *c = (ContainerFact){.id = mem_dup_str(id), .name = mem_dup_str(s->name), .sandbox_id = mem_dup_str(s->sandbox_id),
+                                 .attempt = s->attempt, .state = RUN_CREATED, .created_at_ns = os_now_ns(),
+                                 .started_at_ns = NS_NONE, .finished_at_ns = NS_NONE};
+        free(s->id);
+        free(s->name);
+        free(s->sandbox_id);
+        free(s->key);
+        *s = p->facts.standbys.v[--p->facts.standbys.n];
+        return true;
+    }
+    return false;
+}
+
 static void end_container(ContainerFact *c, int32_t code, int32_t signal)
 {
     if (c->state == RUN_EXITED)
@@ -254,6 +290,12 @@ static Err *f_container_start(Runtime *rt, const char *uid, const char *id, Runt
     if (!request(f, DONE_PLAIN, (void *)done, arg, id))
         return NULL;
     FakePod *p = fake_pod(f, uid);
+    ContainerFact released;
+    if (take_standby(p, id, &released)) {
+        *LIST_ADD(&p->facts.containers) = released;
+        insert_first(&p->facts.containers, sizeof released);
+        f->stats.released++;
+    }
     ContainerFact *c = fake_container(p, id);
     if (c && c->state == RUN_CREATED) {
         c->state = RUN_RUNNING;
@@ -304,6 +346,7 @@ static Err *f_container_remove(Runtime *rt, const char *uid, const char *id, Run
     if (!request(f, DONE_PLAIN, (void *)done, arg, id))
         return NULL;
     FakePod *p = fake_pod(f, uid);
+    (void)take_standby(p, id, NULL);
     size_t kept = 0;
     for (size_t i = 0; i < p->facts.containers.n; i++) {
         ContainerFact *c = &p->facts.containers.v[i];
@@ -365,6 +408,7 @@ Runtime *fake_runtime_new(uv_loop_t *loop)
         .image_ensure = f_image_ensure,
         .image_user = f_image_user,
         .container_create = f_container_create,
+        .container_prepare = f_container_prepare,
         .container_start = f_container_start,
         .container_signal = f_container_signal,
         .containers_kill = f_containers_kill,

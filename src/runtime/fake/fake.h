@@ -16,6 +16,7 @@ typedef struct {
     FakeFault fault;       /* FAIL: not done, error. FAIL_AFTER: done, but the answer is an error. LATE: answered 50 ms later */
     unsigned max_live;     /* the most instances of one container that ever lived at once: must stay 1 */
     unsigned starts;       /* containers started */
+    unsigned released;     /* of them, those that had been prepared ahead */
     bool kill_before_stored; /* a kill came while <stored> said no: see fake_watch_intent() */
 } FakeStats;
 

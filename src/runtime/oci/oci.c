@@ -163,6 +163,19 @@ static Err *find_runtime(const char *wanted, char **ret)
     return err_new(ERR_UNSUPPORTED, 0, "no OCI runtime is installed: install crun or runc (Debian: apt-get install crun)");
 }
 
+/* The first of <places>, relative to the folder of <program>, that can be executed. NULL: none. Caller frees. */
+static char *find_beside(const char *program, const char *const *places, size_t n)
+{
+    const char *slash = strrchr(program, '/');
+    for (size_t i = 0; slash && i < n; i++) {
+        SCOPED(mem_free) char *path = mem_fmt("%.*s/%s", (int)(slash - program), program, places[i]);
+        char *real = access(path, X_OK) == 0 ? realpath(path, NULL) : NULL;
+        if (real)
+            return real;
+    }
+    return NULL;
+}
+
 static Err *find_shim(const char *wanted, char **ret)
 {
     static const char *const beside[] = {"reprise-shim", "../shim/reprise-shim", "../libexec/reprise/reprise-shim"};
@@ -171,17 +184,18 @@ static Err *find_shim(const char *wanted, char **ret)
     if (!str_empty(wanted))
         return spawn_find(wanted, ret);
     self[n > 0 ? n : 0] = '\0';
-    char *slash = strrchr(self, '/');
-    for (size_t i = 0; slash && i < ARRAY_LEN(beside); i++) {
-        SCOPED(mem_free) char *path = mem_fmt("%.*s/%s", (int)(slash - self), self, beside[i]);
-        char *real = access(path, X_OK) == 0 ? realpath(path, NULL) : NULL;
-        if (real) {
-            *ret = real;
-            return NULL;
-        }
-    }
+    *ret = find_beside(self, beside, ARRAY_LEN(beside));
+    if (*ret)
+        return NULL;
     Err *e = spawn_find("reprise-shim", ret);
     return e ? err_wrap(e, "reprise-shim is neither beside %s nor in PATH", self) : NULL;
+}
+
+/* Without it (a machine that it is not written for) containers are prepared up to the runtime's `create`. */
+static char *find_gate(const char *shim)
+{
+    static const char *const beside[] = {"reprise-gate", "../gate/reprise-gate"};
+    return find_beside(shim, beside, ARRAY_LEN(beside));
 }
 
 static Err *find_programs(OciRuntime *rt, const OciRuntimeConfig *c)
@@ -194,6 +208,7 @@ static Err *find_programs(OciRuntime *rt, const OciRuntimeConfig *c)
         e->kind = ERR_UNSUPPORTED;
         return e;
     }
+    rt->gate = find_gate(rt->shim);
     e = cgroup_probe(&cgroups);
     const char *base = strrchr(rt->runtime, '/');
     rt->hide_cgroup2 = !e && cgroups.unified_has_controllers && str_starts(base ? base + 1 : rt->runtime, "crun");
@@ -270,6 +285,7 @@ static void oci_close(Runtime *base)
     mem_free(rt->run_dir);
     mem_free(rt->log_dir);
     mem_free(rt->shim);
+    mem_free(rt->gate);
     mem_free(rt->runtime);
     mem_free(rt);
 }
@@ -284,6 +300,7 @@ static const RuntimeOps oci_ops = {
     .image_ensure = oci_image_ensure,
     .image_user = image_user,
     .container_create = oci_container_create,
+    .container_prepare = oci_container_prepare,
     .container_start = oci_container_start,
     .container_signal = oci_container_signal,
     .containers_kill = oci_containers_kill,

@@ -29,15 +29,6 @@ static void *copy_list(const void *v, size_t n, size_t size)
     return n ? mem_dup(v, n * size) : NULL;
 }
 
-/* The Pod's security context has no table of its own name; PodSpec's knows it. */
-static const TypeDesc *pod_security_type(void)
-{
-    for (size_t i = 0; i < type_PodSpec.n; i++)
-        if (str_eq(type_PodSpec.field[i].json, "securityContext"))
-            return type_PodSpec.field[i].sub;
-    return NULL;
-}
-
 static void copy_map(ConfigCopy *k, StrMap *m)
 {
     m->v = copy_list(m->v, m->n, sizeof m->v[0]);
@@ -86,7 +77,7 @@ void config_copy(ConfigCopy *k, const ContainerConfig *src)
     copy_vec(&c->env);
     copy_lists(k);
     c->sec = c->sec ? api_copy(&type_SecurityContext, c->sec) : NULL;
-    c->pod_sec = c->pod_sec ? api_copy(pod_security_type(), c->pod_sec) : NULL;
+    c->pod_sec = c->pod_sec ? api_copy(&type_PodSecurityContext, c->pod_sec) : NULL;
 }
 
 static void free_api(const TypeDesc *t, const void *obj)
@@ -109,7 +100,7 @@ void config_copy_done(ConfigCopy *k)
     mem_free(c->labels.v);
     mem_free(c->annotations.v);
     free_api(&type_SecurityContext, c->sec);
-    free_api(pod_security_type(), c->pod_sec);
+    free_api(&type_PodSecurityContext, c->pod_sec);
     strvec_done(&k->strings);
     *k = (ConfigCopy){0};
 }

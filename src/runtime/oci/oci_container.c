@@ -13,6 +13,8 @@ typedef struct {
     char *uid, *sandbox_id, id[65], *rootfs;
     ConfigCopy config;
     Image *image;
+    PrepareMode prepare; /* OFF: to be started at once */
+    char *key;
     unsigned tries;
     RuntimeIdDone *done;
     void *arg;
@@ -25,13 +27,14 @@ static void create_finish(CreateOp *op, Err *e)
     mem_free(op->uid);
     mem_free(op->sandbox_id);
     mem_free(op->rootfs);
+    mem_free(op->key);
     config_copy_done(&op->config);
     image_free(op->image);
     err_free(op->failed);
     mem_free(op);
 }
 
-static void prepare(CreateOp *op);
+static void layers_mount(CreateOp *op);
 
 /* A shim that died over it leaves nothing: the next one undoes what was half made. */
 static bool create_again(CreateOp *op, const Err *e)
@@ -47,7 +50,7 @@ static void on_created(void *arg, const json_t *ok, json_t *request, Err *err)
     (void)request;
     if (err && create_again(op, err)) {
         err_free(err);
-        prepare(op);
+        layers_mount(op);
         return;
     }
     create_finish(op, err);
@@ -111,13 +114,14 @@ static json_t *create_request(const CreateOp *op, const PodShim *p, const char *
     const ContainerConfig *c = &op->config.c;
     const char *dir = json_str(json_object_get(pod_sandbox(p, op->sandbox_id), "meta"), "log_directory");
     SCOPED(mem_free) char *log = c->log_path[0] == '/' ? mem_dup_str(c->log_path) : mem_fmt("%s/%s", str_or(dir, ""), c->log_path);
+    json_t *standby = op->prepare == PREPARE_OFF ? NULL : json_string(prepare_mode_names[op->prepare]);
     return json_pack(
-        "{s:s,s:s,s:o,s:{s:s,s:I,s:s?,s:s?,s:s?,s:s},s:{s:I,s:i},s:s,s:b,s:s?,s:b,s:b,s:{s:s?,s:b}}", "op", "create", "container",
+        "{s:s,s:s,s:o,s:{s:s,s:I,s:s?,s:s?,s:s?,s:s},s:{s:I,s:i},s:s,s:b,s:s?,s:b,s:b,s:{s:s?,s:b},s:o*,s:s*}", "op", "create", "container",
         op->id, "config", spec, "facts", "name", c->name, "attempt", (json_int_t)c->attempt, "image", c->image, "image_id",
         c->image_id, "spec_hash", c->spec_hash, "log_path", log, "log", "max_bytes", (json_int_t)op->rt->log_max_bytes, "max_files",
         op->rt->log_max_files, "cgroup", cgroup, "pid_private", c->pid == NS_CONTAINER, "stop_signal",
         c->stop_signal ? c->stop_signal : op->image->stop_signal, "tty", c->tty, "stdin", c->stdin_, "message", "path",
-        c->termination_message_host_path, "fallback", c->termination_message_from_logs);
+        c->termination_message_host_path, "fallback", c->termination_message_from_logs, "standby", standby, "key", op->key);
 }
 
 static void on_prepared(void *arg, const json_t *ok, json_t *request, Err *err)
@@ -141,7 +145,7 @@ static void on_prepared(void *arg, const json_t *ok, json_t *request, Err *err)
     pod_call(p, create_request(op, p, cgroup, spec), false, on_created, op);
 }
 
-static void prepare(CreateOp *op)
+static void layers_mount(CreateOp *op)
 {
     json_t *lower = json_array();
     for (size_t i = 0; i < op->image->layer_dirs.n; i++)
@@ -152,8 +156,8 @@ static void prepare(CreateOp *op)
              on_prepared, op);
 }
 
-Err *oci_container_create(Runtime *base, const char *uid, const char *sandbox_id, const ContainerConfig *c, RuntimeIdDone *done,
-                          void *arg)
+static Err *make(Runtime *base, const char *uid, const char *sandbox_id, const ContainerConfig *c, PrepareMode prepare,
+                 const char *key, RuntimeIdDone *done, void *arg)
 {
     OciRuntime *rt = (OciRuntime *)base;
     const PodShim *p = pod_find(rt, uid);
@@ -164,11 +168,25 @@ Err *oci_container_create(Runtime *base, const char *uid, const char *sandbox_id
     if (e)
         return err_reason(e, "CreateContainerError");
     CreateOp *op = NEW(CreateOp);
-    *op = (CreateOp){.rt = rt, .uid = mem_dup_str(uid), .sandbox_id = mem_dup_str(sandbox_id), .image = image, .done = done,
-                     .arg = arg};
+    *op = (CreateOp){.rt = rt, .uid = mem_dup_str(uid), .sandbox_id = mem_dup_str(sandbox_id), .image = image,
+                     .prepare = prepare, .key = mem_dup_str(key), .done = done, .arg = arg};
     config_copy(&op->config, c);
-    prepare(op);
+    layers_mount(op);
     return NULL;
+}
+
+Err *oci_container_create(Runtime *rt, const char *uid, const char *sandbox_id, const ContainerConfig *c, RuntimeIdDone *done,
+                          void *arg)
+{
+    return make(rt, uid, sandbox_id, c, PREPARE_OFF, NULL, done, arg);
+}
+
+/* A terminal comes from the runtime after it has made the container, and belongs to whom it was given: no gate before it. */
+Err *oci_container_prepare(Runtime *base, const char *uid, const char *sandbox_id, const ContainerConfig *c, PrepareMode mode,
+                           const char *key, RuntimeIdDone *done, void *arg)
+{
+    const OciRuntime *rt = (const OciRuntime *)base;
+    return make(base, uid, sandbox_id, c, mode == PREPARE_GATE && (c->tty || !rt->gate) ? PREPARE_CREATE : mode, key, done, arg);
 }
 
 /* --- requests that are one message ----------------------------------------------------------------------------------------- */

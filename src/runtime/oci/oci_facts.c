@@ -50,9 +50,22 @@ static bool run_state(const char *name, RunState *ret)
     return false; /* prepared, creating: its request is under way, or it is being undone */
 }
 
+static void standby_fact(const char *id, const json_t *o, PodFacts *out)
+{
+    StandbyFact *s = LIST_ADD(&out->standbys);
+    s->id = mem_dup_str(id);
+    s->name = mem_dup_str(str_or(json_str(o, "name"), ""));
+    s->sandbox_id = text_of(o, "sandbox");
+    s->attempt = (uint32_t)json_i64(o, "attempt", 0);
+    s->key = text_of(o, "key");
+    s->bytes = json_i64(o, "standby_bytes", 0);
+}
+
 static void container_fact(const char *id, const json_t *o, PodFacts *out)
 {
     RunState state;
+    if (str_eq(json_str(o, "state"), "standby") && !json_flag(o, "removing", false))
+        standby_fact(id, o, out);
     if (!run_state(json_str(o, "state"), &state) || json_flag(o, "removing", false))
         return;
     ContainerFact *c = LIST_ADD(&out->containers);

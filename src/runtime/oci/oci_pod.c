@@ -274,6 +274,8 @@ static void shim_argv(const PodShim *p, StrVec *argv)
     strvec_fmt(argv, "--run-dir=%s/pods/%s", rt->run_dir, p->uid);
     strvec_fmt(argv, "--root-dir=%s/pods/%s", rt->root, p->uid);
     strvec_fmt(argv, "--runtime=%s", rt->runtime);
+    if (rt->gate)
+        strvec_fmt(argv, "--gate=%s", rt->gate);
     if (rt->hide_cgroup2)
         strvec_add(argv, "--hide-cgroup2");
 }

@@ -24,7 +24,7 @@ typedef struct SandboxOp SandboxOp;
 struct OciRuntime {
     Runtime base; /* first: a Runtime * is an OciRuntime * */
     uv_loop_t *loop;
-    char *root, *run_dir, *log_dir, *shim, *runtime;
+    char *root, *run_dir, *log_dir, *shim, *gate /* NULL = none on this machine */, *runtime;
     bool hide_cgroup2;
     int64_t log_max_bytes;
     int log_max_files;
@@ -92,6 +92,8 @@ Err *oci_sandbox_stop(Runtime *rt, const char *uid, const char *id, RuntimeDone 
 Err *oci_sandbox_remove(Runtime *rt, const char *uid, const char *id, RuntimeDone *done, void *arg);
 Err *oci_container_create(Runtime *rt, const char *uid, const char *sandbox_id, const ContainerConfig *c, RuntimeIdDone *done,
                           void *arg);
+Err *oci_container_prepare(Runtime *rt, const char *uid, const char *sandbox_id, const ContainerConfig *c, PrepareMode mode,
+                           const char *key, RuntimeIdDone *done, void *arg);
 Err *oci_container_start(Runtime *rt, const char *uid, const char *id, RuntimeDone *done, void *arg);
 Err *oci_container_signal(Runtime *rt, const char *uid, const char *id, int signal, RuntimeDone *done, void *arg);
 Err *oci_containers_kill(Runtime *rt, const char *uid, const char *const *ids, size_t n, RuntimeDone *done, void *arg);
