@@ -1,52 +1,79 @@
 /* stamp.c - what the benchmarks run in every container: a static program whose first act is to look at the clock.
  *
- *   stamp init    writes "init start NS" and exits 0
- *   stamp main    writes "main start NS" and waits to be killed
- *   stamp watch   writes "watch start NS", waits for a byte from $STAMP_DIR/trigger, writes "watch exit NS", exits 88
+ *   stamp init NUMBER      records its start and exits 0
+ *   stamp main NUMBER      records its start and waits to be killed
+ *   stamp trigger NUMBER   records its start, waits for the board's go, records its exit, exits 88
+ *   stamp take NUMBER      records its start, takes an item from the board's queue into $STAMP_DIR/item.NUMBER, exits 0
+ *   stamp work NUMBER      records its start, reads that item and removes it, records its exit, exits 88; "last" as a third
+ *                          argument makes that 0, "alone" makes it take the item itself
  *
- * Lines go to $STAMP_DIR/log (default /stamps) with one write each. NS is CLOCK_MONOTONIC, the same clock for all. */
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
+ * NUMBER is written into the records on $STAMP_DIR/board (default /stamps): see board.h. */
+#include <signal.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
-static long long now_ns(void)
+#include "board.h"
+
+#define FAILED 70
+#define TRIGGER 88
+
+static _Noreturn void forever(void)
 {
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (long long)t.tv_sec * 1000000000LL + t.tv_nsec;
+    for (;;)
+        (void)pause();
 }
 
-static void put(const char *dir, const char *who, const char *what, long long ns)
+static void item_path(char *path, size_t n, const char *dir, unsigned who)
 {
-    char path[256], line[128];
-    (void)snprintf(path, sizeof path, "%s/log", dir);
-    int n = snprintf(line, sizeof line, "%s %s %lld\n", who, what, ns);
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
-    if (fd < 0 || write(fd, line, (size_t)n) != n)
-        _exit(70);
+    (void)snprintf(path, n, "%s/item.%u", dir, who);
+}
+
+static void take(Board *b, const char *dir, unsigned who)
+{
+    char path[256];
+    item_path(path, sizeof path, dir, who);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0 || dprintf(fd, "%u\n", __atomic_fetch_add(&b->item, 1, __ATOMIC_SEQ_CST)) < 2)
+        _exit(FAILED);
+    (void)close(fd);
+}
+
+/* The work on an item is trivial: what is measured is everything round it. */
+static void work(const char *dir, unsigned who)
+{
+    char path[256], item[16];
+    item_path(path, sizeof path, dir, who);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || read(fd, item, sizeof item) < 2 || unlink(path) < 0)
+        _exit(FAILED);
     (void)close(fd);
 }
 
 int main(int argc, char **argv)
 {
-    long long start = now_ns();
-    const char *dir = getenv("STAMP_DIR"), *who = argc > 1 ? argv[1] : "main";
+    int64_t start = now_ns();
+    const char *dir = getenv("STAMP_DIR"), *role = argc > 2 ? argv[1] : "", *how = argc > 3 ? argv[3] : "";
     if (!dir)
         dir = "/stamps";
-    put(dir, who, "start", start);
-    if (strcmp(who, "init") == 0)
+    Board *b = board_open(dir);
+    if (!b || !*role)
+        return FAILED;
+    unsigned who = (unsigned)strtoul(argv[2], NULL, 10);
+    uint32_t go = __atomic_load_n(&b->go, __ATOMIC_SEQ_CST); /* before the start is told: no go after that is missed */
+    board_put(b, who, BOARD_START, start);
+    if (strcmp(role, "init") == 0)
         return 0;
-    if (strcmp(who, "watch") != 0)
-        for (;;)
-            (void)pause();
-    char path[256], byte;
-    (void)snprintf(path, sizeof path, "%s/trigger", dir);
-    int fd = open(path, O_RDWR | O_CLOEXEC); /* both ways: the open does not wait for a writer */
-    if (fd < 0 || read(fd, &byte, 1) != 1)
-        return 70;
-    put(dir, who, "exit", now_ns());
-    _exit(88);
+    if (strcmp(role, "take") == 0) {
+        take(b, dir, who);
+        return 0;
+    }
+    if (strcmp(role, "trigger") == 0)
+        board_sleep(&b->go, go);
+    else if (strcmp(role, "work") == 0) {
+        if (strcmp(how, "alone") == 0)
+            take(b, dir, who);
+        work(dir, who);
+    } else
+        forever();
+    board_put(b, who, BOARD_EXIT, now_ns());
+    _exit(*how ? 0 : TRIGGER);
 }

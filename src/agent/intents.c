@@ -22,7 +22,7 @@ struct Intents {
 
 Intents *intents_open(const char *root)
 {
-    SCOPED(mem_free) char *boot = os_boot_id();
+    const char *boot = os_boot_id();
     Intents *x = NEW(Intents);
     *x = (Intents){.dir = mem_fmt("%s/intents", root), .fd = -EBADF};
     x->path = mem_fmt("%s/%s.%d", x->dir, boot, (int)getpid());
@@ -169,7 +169,7 @@ bool intents_read(const char *text, const char *uid, int64_t *ret_restarts, char
 /* Calls fn for the path and the text of each file of an earlier boot, until it returns true. */
 static bool each_old(const char *root, bool (*fn)(void *arg, const char *path, const char *text), void *arg)
 {
-    SCOPED(mem_free) char *boot = os_boot_id();
+    const char *boot = os_boot_id();
     SCOPED(mem_free) char *dir = mem_fmt("%s/intents", root);
     DIR *d = opendir(dir);
     struct dirent *ent;

@@ -2,10 +2,11 @@
  * file, whole at every instant, in two forms:
  *
  *   <root>/pods/<uid>/pod.json        fsynced: it survives a loss of power
- *   <root>/pods/<uid>/pod.live.json   what has changed since, without fsync: it survives the agent, and counts in this boot only
+ *   <root>/pods/<uid>/pod.live.N.json the status and what was decided since, without fsync: it survives the agent, and counts in
+ *                                     this boot only. Two of them, written in turn: one is whole at every instant
  *   <root>/pods/<uid>/lock            flock()ed by the agent that drives the Pod
  *
- * Of the two the later one is read (member "seq"). After a reboot, an in-place restart that had begun is found in intents.h. */
+ * The latest counts (member "seq"). After a reboot, an in-place restart that had begun is found in intents.h. */
 #ifndef REPRISE_AGENT_RECORD_H
 #define REPRISE_AGENT_RECORD_H
 

@@ -290,7 +290,7 @@ static bool store_status(Worker *w, Plan *p, bool *ret_changed)
         w->save_owed = !(durable ? !(w->unsaved || w->undurable) || worker_save(w, true) : save_restart(w, is));
         if (!w->save_owed && durable)
             fault_step("restart.durable");
-    } else if (w->unsaved && takes_away(p)) {
+    } else if (w->unsaved && !is && takes_away(p)) { /* in a restart the core itself says what must be stored (plan/restart.c) */
         w->save_owed = !worker_save(w, false);
     }
     if (w->unsaved)

@@ -51,13 +51,14 @@ char *os_uuid(void)
     return mem_fmt("%.8s-%.4s-%.4s-%.4s-%.12s", h, h + 8, h + 12, h + 16, h + 20);
 }
 
-char *os_boot_id(void)
+const char *os_boot_id(void)
 {
-    Str s = {0};
-    Err *e = fs_read("/proc/sys/kernel/random/boot_id", 64, &s);
-    err_free(e);
-    char *id = e ? mem_dup_str("unknown") : str_take(&s);
-    id[strcspn(id, "\n")] = '\0';
+    static char id[64];
+    if (id[0])
+        return id;
+    SCOPED(str_done) Str s = {0};
+    SCOPED(err_free) Err *e = fs_read("/proc/sys/kernel/random/boot_id", sizeof id - 1, &s);
+    (void)snprintf(id, sizeof id, "%.*s", e ? 7 : (int)strcspn(s.p, "\n"), e ? "unknown" : s.p);
     return id;
 }
 
@@ -138,6 +139,18 @@ static Err *write_temporary(const char *tmp, const void *bytes, size_t n, mode_t
     return NULL;
 }
 
+Err *fs_overwrite(const char *path, const void *bytes, size_t n, mode_t mode)
+{
+    SCOPED(fd_close) int fd = fault_hit("open") ? -1 : open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, mode);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return err_new(ERR_SYS, errno, "open %s", path);
+    Err *e = write_all(fd, path, bytes, n);
+    if (!e && st.st_size > (off_t)n && ftruncate(fd, (off_t)n) < 0)
+        e = err_new(ERR_SYS, errno, "truncate %s", path);
+    return e;
+}
+
 Err *fs_write_atomic(const char *path, const void *bytes, size_t n, mode_t mode, bool durable)
 {
     SCOPED(mem_free) char *tmp = mem_fmt("%s.tmp", path);
@@ -161,6 +174,9 @@ Err *fs_write(const char *path, const char *text)
 
 Err *fs_mkdirs(const char *path, mode_t mode)
 {
+    struct stat there;
+    if (stat(path, &there) == 0 && S_ISDIR(there.st_mode)) /* nearly always */
+        return NULL;
     SCOPED(mem_free) char *p = mem_dup_str(path);
     for (char *s = p + 1;; s++) {
         if (*s != '/' && *s != '\0')

@@ -21,14 +21,16 @@ int64_t os_monotonic_ns(void);/* CLOCK_MONOTONIC */
 void os_random_hex(char *buf, size_t n);
 /* A random UUID ("xxxxxxxx-xxxx-4xxx-..."). Caller frees. */
 MUST_USE char *os_uuid(void);
-/* Names this boot of the machine: /proc/sys/kernel/random/boot_id. Caller frees. */
-MUST_USE char *os_boot_id(void);
+/* Names this boot of the machine: /proc/sys/kernel/random/boot_id. Read once. */
+const char *os_boot_id(void);
 
 /* Whole file into *ret (NUL-terminated); ERR_NOT_FOUND if absent, ERR_LIMIT over <max>. */
 MUST_USE Err *fs_read(const char *path, size_t max, Str *ret);
 /* Writes a temporary sibling, fsyncs it when <durable>, renames it over <path>, fsyncs the directory when <durable>: the
  * file is whole, old or new. */
 MUST_USE Err *fs_write_atomic(const char *path, const void *bytes, size_t n, mode_t mode, bool durable);
+/* Writes over what the file has, in place, and cuts it to <n> bytes; made if absent. Not atomic. */
+MUST_USE Err *fs_overwrite(const char *path, const void *bytes, size_t n, mode_t mode);
 /* fsyncs the directory that <path> lies in. */
 MUST_USE Err *fs_sync_dir_of(const char *path);
 /* Plain write (cgroup and proc files). */

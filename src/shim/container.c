@@ -146,7 +146,7 @@ static json_t *exit_facts(Ctr *c, bool known, int status)
     int sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     int code = sig ? 128 + sig : WEXITSTATUS(status);
     const char *cgroup = json_str(rec, "cgroup");
-    bool oom = code != 0 && cgroup && cgroup_oom_kills(&c->shim->cgroups, cgroup) > 0;
+    bool oom = code != 0 && !c->doomed && cgroup && cgroup_oom_kills(&c->shim->cgroups, cgroup) > 0;
     (void)json_object_set_new(v, "exit_code", json_integer(code));
     (void)json_object_set_new(v, "signal", json_integer(sig));
     (void)json_object_set_new(v, "reason", json_string(oom ? "OOMKilled" : code == 0 ? "Completed" : "Error"));

@@ -56,6 +56,9 @@ SCOPED_FN(image_free, Image *, NULL)
 /* By reference (normalised here), name@digest, id ("sha256:HEX"), or unique id prefix. ERR_NOT_FOUND; ERR_INVALID for
  * an ambiguous prefix or a broken name. */
 MUST_USE Err *image_get(ImageStore *s, const char *ref_or_id, Image **ret);
+/* The id alone, by the same names. From memory while index.json is the file that was read last: a start asks for it each time.
+ * Caller frees. */
+MUST_USE Err *image_find(ImageStore *s, const char *ref_or_id, char **ret_id);
 /* Sorted by first reference, untagged ones last. Caller frees each and the array (image_list_free). */
 MUST_USE Err *image_list(ImageStore *s, Image ***ret, size_t *ret_n);
 void image_list_free(Image **v, size_t n);

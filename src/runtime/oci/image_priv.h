@@ -5,6 +5,8 @@
 #include <sys/types.h>
 
 #include "os/fs.h"
+#include <sys/stat.h>
+
 #include "runtime/oci/image.h"
 #include "runtime/oci/layer.h"
 
@@ -76,12 +78,6 @@ void image_chain_ids(const StrVec *diff_ids, StrVec *ret);
 /* --- the store (image_store.c, image_gc.c) ------------------------------------------------------------------------ */
 
 typedef struct Pull Pull;
-struct ImageStore {
-    char *dir;    /* absolute */
-    char *helper; /* program with `image import` */
-    Pull *pulls;  /* under way */
-};
-void image_pulls_abandon(ImageStore *s); /* each is done with ERR_UNAVAILABLE (image_pull.c) */
 
 typedef struct {
     char *id;                     /* "sha256:HEX" */
@@ -92,6 +88,20 @@ typedef struct {
     size_t n;
     IndexEntry *v;
 } Index;
+
+struct ImageStore {
+    char *dir;    /* absolute */
+    char *helper; /* program with `image import` */
+    Pull *pulls;  /* under way */
+    Index known;  /* index.json as it was when it had this identity; for image_find() */
+    struct {
+        dev_t dev;
+        ino_t ino;
+        off_t size;
+        struct timespec modified;
+    } known_file;
+};
+void image_pulls_abandon(ImageStore *s); /* each is done with ERR_UNAVAILABLE (image_pull.c) */
 void index_done(Index *x);
 static inline UNUSED void index_done_at(Index *x)
 {

@@ -89,20 +89,19 @@ static void on_pulled(void *arg, const char *id, Err *err)
 static Err *oci_image_ensure(Runtime *base, const char *reference, const char *policy, RuntimeImageDone *done, void *arg)
 {
     OciRuntime *rt = (OciRuntime *)base;
-    SCOPED(image_free) Image *image = NULL;
-    SCOPED(mem_free) char *normal = NULL;
+    SCOPED(mem_free) char *normal = NULL, *id = NULL;
     Err *e = image_ref_normalize(reference, &normal);
     if (!e)
-        e = image_get(rt->images, reference, &image);
+        e = image_find(rt->images, reference, &id);
     if (e && e->kind != ERR_NOT_FOUND)
         return e;
     err_free(e);
     ImageOp *op = NEW(ImageOp);
     *op = (ImageOp){.rt = rt, .reference = mem_dup_str(reference), .done = done, .arg = arg};
-    bool pull = str_eq(policy, "Always") || (!image && !str_eq(policy, "Never"));
+    bool pull = str_eq(policy, "Always") || (!id && !str_eq(policy, "Never"));
     if (!pull) {
-        op->id = image ? mem_dup_str(image->id) : NULL;
-        if (!image)
+        op->id = MOVE(id, NULL);
+        if (!op->id)
             op->failed = err_reason(err_new(ERR_NOT_FOUND, 0, "Container image \"%s\" is not present with pull policy of Never",
                                             reference),
                                     "ErrImageNeverPull");

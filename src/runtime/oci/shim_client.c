@@ -33,6 +33,7 @@ struct ShimClient {
     int64_t next_id;
     Call *calls;
     bool ready, lost, changed;
+    bool polls_write; /* for room to write, too */
     bool in_event, closed; /* closed from inside a callback: freed when that has returned */
 };
 
@@ -181,8 +182,10 @@ static void flush(ShimClient *c)
         memmove(c->out.p, c->out.p + done, c->out.n - done + 1);
         c->out.n -= done;
     }
-    if (c->poll)
+    bool want_write = c->out.n > 0;
+    if (c->poll && want_write != c->polls_write) /* each call costs libuv three system calls */
         (void)uv_poll_start(c->poll, c->out.n ? UV_READABLE | UV_WRITABLE : UV_READABLE, on_poll);
+    c->polls_write = want_write;
 }
 
 static void on_poll(uv_poll_t *p, int rc, int events)
