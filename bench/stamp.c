@@ -3,9 +3,9 @@
  *   stamp init NUMBER      records its start and exits 0
  *   stamp main NUMBER      records its start and waits to be killed
  *   stamp trigger NUMBER   records its start, waits for the board's go, records its exit, exits 88
- *   stamp take NUMBER      records its start, takes an item from the board's queue into $STAMP_DIR/item.NUMBER, exits 0
+ *   stamp take NUMBER      records its start, takes an item from the board's queue into $STAMP_DIR/item, exits 0
  *   stamp work NUMBER      records its start, reads that item and removes it, records its exit, exits 88; "last" as a third
- *                          argument makes that 0, "alone" makes it take the item itself
+ *                          argument makes that 0, "alone" too, and it takes the item itself
  *
  * NUMBER is written into the records on $STAMP_DIR/board (default /stamps): see board.h. */
 #include <signal.h>
@@ -30,6 +30,7 @@ static void item_path(char *path, size_t n, const char *dir, unsigned who)
 static void take(Board *b, const char *dir, unsigned who)
 {
     char path[256];
+    board_sleep(&b->held, 1);
     item_path(path, sizeof path, dir, who);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0 || dprintf(fd, "%u\n", __atomic_fetch_add(&b->item, 1, __ATOMIC_SEQ_CST)) < 2)

@@ -302,7 +302,7 @@ void worker_act(Worker *w, const Plan *p, const PodFacts *facts)
             break;
         case ACT_START: {
             const char *sandbox = ready_sandbox(facts);
-            if (c && sandbox)
+            if (c && sandbox && worker_may_start(w))
                 start_container(w, c, sandbox, a->attempt);
             break;
         }

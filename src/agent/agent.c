@@ -3,7 +3,6 @@
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netdb.h>
-#include <stdio.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
@@ -14,6 +13,36 @@
 
 /* Turns one worker may take in one turn of the loop before the others' handlers run again. */
 #define TURN_BUDGET 8
+
+/* Starts may have waited for this. One that cannot be made durable is carried out all the same: the record outlives us, and
+ * only a loss of power could forget it. */
+static void on_intents_durable(void *arg, Err *err)
+{
+    Agent *a = arg;
+    SCOPED(mem_free) char *text = err ? err_text(err) : NULL;
+    __typeof__(a->wait_for_intents) now = a->wait_for_intents;
+    a->wait_for_intents.v = NULL;
+    a->wait_for_intents.n = 0;
+    for (size_t i = 0; i < now.n; i++) {
+        if (text)
+            worker_event(now.v[i], true, "FailedStatusSave", NULL, "%s", text);
+        now.v[i]->waits_for_intent = false;
+        worker_dirty(now.v[i]);
+        worker_unref(now.v[i]);
+    }
+    free(now.v);
+    err_free(err);
+}
+
+bool worker_may_start(Worker *w)
+{
+    if (w->intent_seq <= intents_durable(w->agent->intents))
+        return true;
+    if (!w->waits_for_intent)
+        *LIST_ADD(&w->agent->wait_for_intents) = worker_ref(w);
+    w->waits_for_intent = true;
+    return false;
+}
 
 /* Only those that something happened to: what one Pod costs does not depend on how many others there are. */
 static void agent_turn(Agent *a)
@@ -31,12 +60,8 @@ static void agent_turn(Agent *a)
         worker_unref(w);
     }
     free(now.v);
-    /* After the kills are on their way, and before any start: one for all Pods of this turn. */
-    SCOPED(err_free) Err *e = intents_commit(a->intents);
-    if (e) {
-        SCOPED(mem_free) char *text = err_text(e);
-        (void)fprintf(stderr, "reprise: %s\n", text);
-    }
+    /* After the kills are on their way: one for all Pods of this turn. */
+    intents_commit(a->intents, on_intents_durable, a);
     agent_prepare_more(a);
     /* A plan that asked for another turn must get it even if nothing else happens. */
     if (!a->dirty.n)
@@ -118,7 +143,7 @@ Err *agent_open(const AgentConfig *c, Agent **ret)
     (void)uv_timer_init(c->loop, &a->prepare_timer);
     a->prepare.data = a->check.data = a->again.data = a->prepare_timer.data = a;
     a->open_handles = 4;
-    a->intents = intents_open(c->root);
+    a->intents = intents_open(c->root, c->loop);
     intents_sweep(c->root, still_old, a);
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     a->prepare_max = cpus > 0 ? (unsigned)cpus : 1;
@@ -144,6 +169,7 @@ static void on_agent_handle_closed(uv_handle_t *h)
     free(a->workers.v);
     free(a->dirty.v);
     free(a->prepare_queue.v);
+    free(a->wait_for_intents.v);
     strindex_done(&a->by_uid);
     free(a->root);
     free(a->log_dir);
@@ -165,7 +191,9 @@ void agent_close(Agent *a)
         worker_unref(*w);
     LIST_EACH(w, &a->prepare_queue)
         worker_unref(*w);
-    a->dirty.n = a->prepare_queue.n = 0;
+    LIST_EACH(w, &a->wait_for_intents)
+        worker_unref(*w);
+    a->dirty.n = a->prepare_queue.n = a->wait_for_intents.n = 0;
     intents_close(MOVE(a->intents, NULL), restarting);
     uv_close((uv_handle_t *)&a->prepare_timer, on_agent_handle_closed);
     uv_close((uv_handle_t *)&a->prepare, on_agent_handle_closed);

@@ -17,14 +17,19 @@ struct Intents {
     int fd;
     int64_t size, reserved;
     unsigned under_way; /* restarts begun here and not ended */
-    bool uncommitted;
+    uv_loop_t *loop;
+    uv_fs_t sync;
+    uint64_t begun, syncing, durable; /* sequence numbers of intents; syncing: 0 = no fdatasync is under way */
+    IntentsDone *done;
+    void *arg;
+    bool closed;
 };
 
-Intents *intents_open(const char *root)
+Intents *intents_open(const char *root, uv_loop_t *loop)
 {
     const char *boot = os_boot_id();
     Intents *x = NEW(Intents);
-    *x = (Intents){.dir = mem_fmt("%s/intents", root), .fd = -EBADF};
+    *x = (Intents){.dir = mem_fmt("%s/intents", root), .fd = -EBADF, .loop = loop};
     x->path = mem_fmt("%s/%s.%d", x->dir, boot, (int)getpid());
     DIR *d = opendir(x->dir);
     struct dirent *ent;
@@ -43,16 +48,23 @@ Intents *intents_open(const char *root)
     return x;
 }
 
+static void intents_free(Intents *x)
+{
+    fd_close(x->fd);
+    mem_free(x->dir);
+    mem_free(x->path);
+    mem_free(x);
+}
+
 void intents_close(Intents *x, bool keep)
 {
     if (!x)
         return;
     if (x->fd >= 0 && !keep)
         (void)unlink(x->path);
-    fd_close(x->fd);
-    mem_free(x->dir);
-    mem_free(x->path);
-    mem_free(x);
+    x->closed = true;
+    if (!x->syncing) /* else when that has returned */
+        intents_free(x);
 }
 
 static Err *make_file(Intents *x)
@@ -91,7 +103,7 @@ static Err *append(Intents *x, const Str *line)
     return err_new(ERR_SYS, error, "write %s", x->path);
 }
 
-Err *intents_begin(Intents *x, const char *uid, int64_t restarts, const char *message)
+Err *intents_begin(Intents *x, const char *uid, int64_t restarts, const char *message, uint64_t *ret_seq)
 {
     Err *e = x->fd < 0 ? make_file(x) : NULL;
     if (!e && !x->under_way && x->size > RESERVE_BYTES / 2 && ftruncate(x->fd, 0) == 0)
@@ -109,7 +121,7 @@ Err *intents_begin(Intents *x, const char *uid, int64_t restarts, const char *me
     if (e)
         return e;
     x->under_way++;
-    x->uncommitted = true;
+    *ret_seq = ++x->begun;
     return NULL;
 }
 
@@ -123,15 +135,46 @@ void intents_end(Intents *x, const char *uid, int64_t restarts)
     x->under_way--;
 }
 
-Err *intents_commit(Intents *x)
+static void sync_begin(Intents *x);
+
+static void on_synced(uv_fs_t *req)
 {
-    if (!x->uncommitted)
-        return NULL;
-    x->uncommitted = false;
-    if (fault_hit("fsync") || fdatasync(x->fd) < 0)
-        return err_new(ERR_SYS, errno, "fsync %s", x->path);
-    fault_step("restart.durable");
-    return NULL;
+    Intents *x = req->data;
+    int error = req->result < 0 ? (int)-req->result : 0;
+    uv_fs_req_cleanup(req);
+    x->durable = x->syncing;
+    x->syncing = 0;
+    if (x->closed) {
+        intents_free(x);
+        return;
+    }
+    if (!error)
+        fault_step("restart.durable");
+    if (x->begun > x->durable)
+        sync_begin(x);
+    x->done(x->arg, error ? err_new(ERR_SYS, error, "fsync %s", x->path) : NULL);
+}
+
+/* libuv has a thread for it: what a disk takes (0.3 to 9 ms here), the loop cannot wait. */
+static void sync_begin(Intents *x)
+{
+    x->syncing = x->begun;
+    x->sync.data = x;
+    int fd = fault_hit("fsync") ? -1 : x->fd; /* fails with EBADF */
+    (void)uv_fs_fdatasync(x->loop, &x->sync, fd, on_synced);
+}
+
+void intents_commit(Intents *x, IntentsDone *done, void *arg)
+{
+    x->done = done;
+    x->arg = arg;
+    if (x->begun > x->durable && !x->syncing)
+        sync_begin(x);
+}
+
+uint64_t intents_durable(const Intents *x)
+{
+    return x->durable;
 }
 
 /* --- reading --------------------------------------------------------------------------------------------------------- */

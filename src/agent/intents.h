@@ -10,21 +10,29 @@
 #ifndef REPRISE_AGENT_INTENTS_H
 #define REPRISE_AGENT_INTENTS_H
 
+#include <uv.h>
+
 #include "base/err.h"
 #include "base/str.h"
 
 typedef struct Intents Intents;
 
 /* <root> is copied. Files of this boot whose agent has gone are removed; nothing is written yet. */
-MUST_USE Intents *intents_open(const char *root);
-/* Removes this agent's file, unless <keep>: a restart is under way that another agent will go on with. */
+MUST_USE Intents *intents_open(const char *root, uv_loop_t *loop);
+/* Removes this agent's file, unless <keep>: a restart is under way that another agent will go on with. <done> does not come any
+ * more. */
 void intents_close(Intents *x, bool keep);
-/* Appends; the bytes are with the kernel when it returns. Err: a full disk, nothing was written. */
-MUST_USE Err *intents_begin(Intents *x, const char *uid, int64_t restarts, const char *message);
+/* Appends; the bytes are with the kernel when it returns. *ret_seq: to compare with intents_durable(). Err: a full disk, nothing was
+ * written. */
+MUST_USE Err *intents_begin(Intents *x, const char *uid, int64_t restarts, const char *message, uint64_t *ret_seq);
 /* Never fails: a line that could not be written makes the restart be carried out once more after a loss of power. */
 void intents_end(Intents *x, const char *uid, int64_t restarts);
-/* One fdatasync for all that was begun since the last call; none if nothing was. */
-MUST_USE Err *intents_commit(Intents *x);
+/* Begins one fdatasync, off the loop, for all that was begun since the last one; when one is under way, after it. <done> comes once
+ * for each, from the loop; err taken, NULL = on the disk. Nothing begun: nothing happens. */
+typedef void IntentsDone(void *arg, Err *err);
+void intents_commit(Intents *x, IntentsDone *done, void *arg);
+/* All intents up to this one are on the disk, or could not be brought there. */
+uint64_t intents_durable(const Intents *x);
 /* Was a restart of <uid> cut off by the end of an earlier boot? Then *ret_restarts is N and *ret_message (caller frees) the text. */
 bool intents_pending(const char *root, const char *uid, int64_t *ret_restarts, char **ret_message);
 /* Files of earlier boots that hold no intent of a Pod for which <known> is true are removed. */

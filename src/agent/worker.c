@@ -239,7 +239,7 @@ static bool save_restart(Worker *w, bool is)
     Intents *x = w->agent->intents;
     const PodCondition *c = plan_condition(&w->rec.pod->status, "AllContainersRestarting");
     if (is && !w->intent_logged) {
-        SCOPED(err_free) Err *e = intents_begin(x, worker_uid(w), w->rec.restarts, str_or(c->message, ""));
+        SCOPED(err_free) Err *e = intents_begin(x, worker_uid(w), w->rec.restarts, str_or(c->message, ""), &w->intent_seq);
         if (e) {
             SCOPED(mem_free) char *text = err_text(e);
             worker_event(w, true, "FailedStatusSave", NULL, "%s", text);

@@ -61,7 +61,9 @@ struct Worker {
     bool undurable;            /* what is on disk would not all survive a loss of power, since: */
     int64_t undurable_since_ns;
     bool save_owed;            /* a save that actions wait for has failed: nothing is done before it succeeds */
-    bool intent_logged;        /* the restart under way is in the list of intents */
+    bool intent_logged;        /* the restart under way is in the list of intents, with this number: */
+    uint64_t intent_seq;
+    bool waits_for_intent;
     StrVec to_release;         /* containers whose old binds and files can go: volumes_container_release() */
     SetupFact sandbox, volumes;
     bool stopping_sandbox;
@@ -80,6 +82,7 @@ struct Agent {
     StrIndex by_uid;
     LIST_OF(Worker *) dirty; /* each with a reference */
     Intents *intents;
+    LIST_OF(Worker *) wait_for_intents; /* each with a reference: starts that wait for the disk */
     unsigned starting;       /* starts under way: standbys are made when there is none */
     unsigned preparing, prepare_max;
     bool prepare_now, prepare_memory_told;
@@ -126,6 +129,8 @@ void worker_begin_end(Worker *w, const char *reason, int64_t grace_ns);
 /* evict.c: looks after emptyDir size limits from now on. */
 void worker_watch_usage(Worker *w);
 
+/* May something be started? Not before the intent of the restart is on the disk; the worker is planned again then. */
+bool worker_may_start(Worker *w);
 /* Writes the record; a failure is an event, and tried again later. */
 bool worker_save(Worker *w, bool durable);
 /* Old subPath binds and termination files of <container> go when there is time. */

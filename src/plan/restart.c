@@ -46,30 +46,37 @@ static bool must_store(const View *v)
     return false;
 }
 
-/* Returns whether anything but sources is left: alive, starting, or still to be removed. */
-static bool clear_others(View *v)
+/* SIGKILL to all that lives. Returns whether anything lives or starts. */
+static bool kill_all(View *v)
 {
-    bool left = view_any_in_flight(v);
+    bool busy = view_any_in_flight(v);
     LIST_EACH(f, &v->in->runtime->containers)
     {
-        if (fact_live(f)) {
-            left = true;
-            if (f->kill_at_ns == NS_NONE)
-                event_add(v, false, "Killing", f->name, "Stopping container %s", f->name);
-            kill_now(v, f, REASON_RESTARTING);
-        }
+        if (!fact_live(f))
+            continue;
+        busy = true;
+        if (f->kill_at_ns == NS_NONE)
+            event_add(v, false, "Killing", f->name, "Stopping container %s", f->name);
+        kill_now(v, f, REASON_RESTARTING);
     }
     cancel_starts(v, REASON_RESTARTING);
+    return busy;
+}
+
+/* Asks for the removal of what has ended: the sources, or the others. Returns whether there was anything. */
+static bool remove_ended(View *v, bool sources)
+{
+    bool any = false;
     LIST_EACH(f, &v->in->runtime->containers)
     {
         const Ctr *c = view_find(v, f->name);
         /* An ephemeral container stays ended: its remains and its status tell that it ran, so it is not started again. */
-        if (fact_live(f) || (c && (c->kind == CTR_EPHEMERAL || ctr_is_source(v, c, f))))
+        if (fact_live(f) || (c && c->kind == CTR_EPHEMERAL) || (c && ctr_is_source(v, c, f)) != sources)
             continue;
-        left = true;
+        any = true;
         act(v, ACT_REMOVE, f->name, f->id, REASON_RESTARTING)->attempt = f->attempt;
     }
-    return left;
+    return any;
 }
 
 bool plan_reset(View *v)
@@ -83,18 +90,10 @@ bool plan_reset(View *v)
     }
     if (must_store(v))
         v->out->persist_first = true;
-    if (clear_others(v))
-        return false;
-    bool left = false;
-    EACH_CTR(c, v)
-    {
-        LIST_EACH(f, &v->in->runtime->containers)
-        {
-            if (!str_eq(f->name, c->spec->name) || c->kind == CTR_EPHEMERAL)
-                continue;
-            left = true;
-            act(v, ACT_REMOVE, f->name, f->id, REASON_RESTARTING)->attempt = f->attempt;
-        }
-    }
-    return !left;
+    bool busy = kill_all(v);
+    bool left = remove_ended(v, false);
+    /* Last, and not before everything else has ended; but without waiting for the other removals, which are carried out in order. */
+    if (!busy)
+        left = remove_ended(v, true) || left;
+    return !busy && !left;
 }

@@ -63,7 +63,7 @@ static void take_over_live(Ctr *c)
     json_t *rec = ctr_rec(c);
     if (json_flag(rec, "starting", false)) {
         CtrState s = c->state == CTR_STANDBY || was_started(c) ? CTR_RUNNING : CTR_CREATED;
-        ctr_set_state(c, s, json_pack("{s:n,s:n,s:n}", "starting", "standby", "key"), false);
+        ctr_set_state(c, s, json_pack("{s:n,s:n,s:n}", "starting", "standby", "key"), STORE_NOW);
     }
     const json_t *held = json_object_get(rec, "held");
     if (held) {

@@ -53,17 +53,17 @@ json_t *ctr_rec(const Ctr *c)
     return store_get(&c->shim->store, "containers", c->id);
 }
 
-void ctr_set(Ctr *c, json_t *v, bool durable)
+void ctr_set(Ctr *c, json_t *v, StoreWhen when)
 {
-    shim_log_err(store_set(&c->shim->store, "containers", c->id, v, durable), "record a container");
+    shim_log_err(store_set(&c->shim->store, "containers", c->id, v, when), "record a container");
     server_tell_set(c->shim, "containers", c->id);
 }
 
-void ctr_set_state(Ctr *c, CtrState state, json_t *v, bool durable)
+void ctr_set_state(Ctr *c, CtrState state, json_t *v, StoreWhen when)
 {
     c->state = state;
     (void)json_object_set_new(v, "state", json_string(state_names[state]));
-    ctr_set(c, v, durable);
+    ctr_set(c, v, when);
 }
 
 bool ctr_alive(const Ctr *c)
@@ -161,7 +161,7 @@ static void exit_record(Ctr *c, json_t *facts)
     Shim *s = c->shim;
     (void)json_object_set_new(facts, "starting", json_null());
     (void)json_object_set_new(facts, "held", json_null());
-    ctr_set_state(c, CTR_EXITED, facts, true);
+    ctr_set_state(c, CTR_EXITED, facts, STORE_SYNC);
     fault_step("shim.exit.recorded");
     if (json_flag(ctr_rec(c), "removing", false))
         remove_progress(c);
@@ -215,7 +215,7 @@ void ctr_on_exit(void *ctr, bool known, int status)
         return;
     }
     shim_log_err(store_set(&c->shim->store, "containers", c->id,
-                           json_pack("{s:{s:b,s:i}}", "held", "known", (int)known, "status", status), true),
+                           json_pack("{s:{s:b,s:i}}", "held", "known", (int)known, "status", status), STORE_SYNC),
                  "record an exit");
 }
 
@@ -254,7 +254,7 @@ void ctr_prepare(Req *r)
     }
     json_t *v = json_pack("{s:s,s:s,s:I}", "state", state_names[CTR_PREPARED], "sandbox", sandbox, "created_at_ns",
                           (json_int_t)os_now_ns());
-    shim_log_err(store_set(&s->store, "containers", id, v, false), "record a container");
+    shim_log_err(store_set(&s->store, "containers", id, v, STORE_NOW), "record a container");
     fault_step("shim.prepare");
     Ctr *c = ctr_new(s, id, CTR_PREPARED);
     char *rootfs = NULL;
@@ -364,7 +364,7 @@ static void create_succeeded(Ctr *c)
     }
     streams_start(c);
     json_t *pid = c->pid ? json_integer(c->pid) : json_null();
-    ctr_set_state(c, CTR_CREATED, json_pack("{s:o,s:I}", "pid", pid, "pid_start", (json_int_t)c->pid_start), false);
+    ctr_set_state(c, CTR_CREATED, json_pack("{s:o,s:I}", "pid", pid, "pid_start", (json_int_t)c->pid_start), STORE_NOW);
     fault_step("shim.created");
     req_ok(MOVE(c->create_req, NULL), NULL);
     if (dead)
@@ -495,7 +495,7 @@ void ctr_create(Ctr *c, Req *r)
         return;
     }
     c->create_req = r;
-    ctr_set_state(c, CTR_CREATING, v, false);
+    ctr_set_state(c, CTR_CREATING, v, STORE_NOW);
     e = bundle_write(c, config);
     if (!e)
         e = streams_make(c);
@@ -540,7 +540,7 @@ void ctr_started(Ctr *c, int64_t started_at_ns)
 {
     c->starting = false;
     ctr_set_state(c, CTR_RUNNING, json_pack("{s:n,s:n,s:n,s:I}", "starting", "standby", "key", "started_at_ns",
-                                            (json_int_t)started_at_ns), false);
+                                            (json_int_t)started_at_ns), STORE_LATER);
     fault_step("shim.started");
     req_ok(MOVE(c->start_req, NULL), NULL);
     start_over(c);
@@ -569,7 +569,7 @@ static void start_done(void *arg, int status, const char *text)
         ctr_started(c, json_i64(ctr_rec(c), "started_at_ns", 0));
         return;
     }
-    ctr_set(c, json_pack("{s:n,s:n}", "starting", "started_at_ns"), false);
+    ctr_set(c, json_pack("{s:n,s:n}", "starting", "started_at_ns"), STORE_NOW);
     req_err(MOVE(c->start_req, NULL), err_new(ERR_UNAVAILABLE, 0, "container %s was killed before it started", c->id));
     start_over(c);
 }
@@ -617,7 +617,7 @@ void ctr_start_runtime(Ctr *c, Req *r)
     c->start_req = r;
     c->starting = true;
     c->tries = 0;
-    ctr_set(c, json_pack("{s:b,s:I}", "starting", 1, "started_at_ns", (json_int_t)os_now_ns()), false);
+    ctr_set(c, json_pack("{s:b,s:I}", "starting", 1, "started_at_ns", (json_int_t)os_now_ns()), STORE_NOW);
     fault_step("shim.start");
     start_run(c);
 }
@@ -724,6 +724,6 @@ void ctr_remove(Ctr *c, Req *r)
         c->remove_reqs = r;
     }
     if (!json_flag(ctr_rec(c), "removing", false))
-        ctr_set(c, json_pack("{s:b}", "removing", 1), false);
+        ctr_set(c, json_pack("{s:b}", "removing", 1), STORE_LATER);
     remove_progress(c);
 }

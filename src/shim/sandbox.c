@@ -36,9 +36,9 @@ static json_t *rec(const Sandbox *b)
     return store_get(&b->shim->store, "sandboxes", b->id);
 }
 
-static void set(Sandbox *b, json_t *v, bool durable)
+static void set(Sandbox *b, json_t *v, StoreWhen when)
 {
-    shim_log_err(store_set(&b->shim->store, "sandboxes", b->id, v, durable), "record a sandbox");
+    shim_log_err(store_set(&b->shim->store, "sandboxes", b->id, v, when), "record a sandbox");
     server_tell_set(b->shim, "sandboxes", b->id);
 }
 
@@ -86,7 +86,7 @@ static void on_end(void *arg, bool known, int status)
     b->watch = NULL;
     b->pid = 0;
     fd_close(MOVE(b->pidfd, -EBADF));
-    set(b, json_pack("{s:s,s:n}", "state", "notready", "pid"), true);
+    set(b, json_pack("{s:s,s:n}", "state", "notready", "pid"), STORE_SYNC);
     sandbox_progress(b->shim);
 }
 
@@ -122,7 +122,7 @@ static void on_report(uv_poll_t *p, int rc, int events)
     }
     SCOPED(mem_free) char *ns = mem_fmt("/proc/%d/ns/net", (int)b->pid);
     b->netns_fd = open(ns, O_RDONLY | O_CLOEXEC);
-    set(b, json_pack("{s:i,s:I,s:i}", "pid", (int)b->pid, "pid_start", (json_int_t)b->pid_start, "netns_fd", b->netns_fd), false);
+    set(b, json_pack("{s:i,s:I,s:i}", "pid", (int)b->pid, "pid_start", (json_int_t)b->pid_start, "netns_fd", b->netns_fd), STORE_NOW);
     /* Only now that it is on record may it live without us. */
     if (write(b->report, "g", 1) != 1) {
         create_failed(b, err_new(ERR_SYS, errno, "sandbox: let its process go"));
@@ -185,7 +185,7 @@ void sandbox_create(Req *r)
                           (json_int_t)json_i64(body, "attempt", 0), "created_at_ns", (json_int_t)os_now_ns(), "meta",
                           json_object_get(body, "meta"), "cgroup", json_str(cgroup, "path"), "new_ns",
                           json_object_get(body, "new_ns"));
-    shim_log_err(store_set(&s->store, "sandboxes", id, v, false), "record a sandbox");
+    shim_log_err(store_set(&s->store, "sandboxes", id, v, STORE_NOW), "record a sandbox");
     Sandbox *b = sandbox_new(s, id);
     b->create_req = r;
     fault_step("shim.sandbox.create");
@@ -215,7 +215,7 @@ void sandbox_ready(Sandbox *b, Req *r)
         return;
     }
     json_t *ips = json_object_get(r->body, "ips");
-    set(b, json_pack("{s:s,s:o}", "state", "ready", "ips", json_is_array(ips) ? json_incref(ips) : json_array()), true);
+    set(b, json_pack("{s:s,s:o}", "state", "ready", "ips", json_is_array(ips) ? json_incref(ips) : json_array()), STORE_SYNC);
     req_ok(r, NULL);
 }
 
@@ -329,7 +329,7 @@ Err *sandbox_adopt(Shim *s, const char *id)
     err_free(e);
     if (b->pidfd < 0) {
         b->pid = 0;
-        return store_set(&s->store, "sandboxes", id, json_pack("{s:s,s:n,s:n}", "state", "notready", "pid", "netns_fd"), true);
+        return store_set(&s->store, "sandboxes", id, json_pack("{s:s,s:n,s:n}", "state", "notready", "pid", "netns_fd"), STORE_SYNC);
     }
     SCOPED(mem_free) char *ns = mem_fmt("/proc/%d/ns/net", (int)b->pid);
     b->netns_fd = open(ns, O_RDONLY | O_CLOEXEC);
@@ -337,5 +337,5 @@ Err *sandbox_adopt(Shim *s, const char *id)
     if (dup < 0)
         return err_new(ERR_SYS, errno, "watch sandbox %s", id);
     b->watch = watch_pidfd(s, dup, b->pid, b->pid_start, on_end, b);
-    return store_set(&s->store, "sandboxes", id, json_pack("{s:i}", "netns_fd", b->netns_fd), false);
+    return store_set(&s->store, "sandboxes", id, json_pack("{s:i}", "netns_fd", b->netns_fd), STORE_NOW);
 }

@@ -14,7 +14,7 @@ struct Client {
     Client *next;
     uint64_t serial;
     uv_pipe_t pipe;
-    Str in;
+    Str in, out; /* out: told in this turn, sent at its end */
     bool closing;
 };
 
@@ -27,6 +27,7 @@ static void client_closed(uv_handle_t *h)
 {
     Client *c = h->data;
     str_done(&c->in);
+    str_done(&c->out);
     mem_free(c);
 }
 
@@ -61,18 +62,34 @@ static void on_written(uv_write_t *req, int status)
 
 static void client_send(Client *c, const json_t *message)
 {
-    Write *w = NEW(Write);
-    Err *e = shim_frame_put(&w->bytes, message);
-    if (e || uv_stream_get_write_queue_size((uv_stream_t *)&c->pipe) > MAX_UNSENT) {
+    Err *e = shim_frame_put(&c->out, message);
+    if (e || uv_stream_get_write_queue_size((uv_stream_t *)&c->pipe) + c->out.n > MAX_UNSENT) {
         shim_log_err(e, "send to a client");
-        write_free(w);
         client_close(c);
-        return;
     }
+}
+
+static void client_flush(Client *c)
+{
+    Write *w = NEW(Write);
+    w->bytes = MOVE(c->out, (Str){0});
     uv_buf_t buf = uv_buf_init(w->bytes.p, (unsigned)w->bytes.n);
     if (uv_write(&w->req, (uv_stream_t *)&c->pipe, &buf, 1, on_written) < 0) {
         write_free(w);
         client_close(c);
+    }
+}
+
+/* One write to the journal and one to each client for all that happened in a turn. The journal first: nobody is told what a
+ * death of ours would make untrue. */
+static void on_flush(uv_prepare_t *h)
+{
+    Shim *s = h->data;
+    shim_log_err(store_flush(&s->store), "write the journal");
+    for (Client *c = s->clients, *next; c; c = next) {
+        next = c->next;
+        if (c->out.n)
+            client_flush(c);
     }
 }
 
@@ -222,6 +239,9 @@ Err *server_start(Shim *s)
     Err *e = unix_listen(path, &fd);
     if (e)
         return e;
+    (void)uv_prepare_init(&s->loop, &s->flush);
+    s->flush.data = s;
+    (void)uv_prepare_start(&s->flush, on_flush);
     (void)uv_pipe_init(&s->loop, &s->listener, 0);
     s->listener.data = s;
     int rc = uv_pipe_open(&s->listener, fd);
@@ -232,6 +252,7 @@ Err *server_start(Shim *s)
 
 void server_stop(Shim *s)
 {
+    on_flush(&s->flush);
     uv_close((uv_handle_t *)&s->listener, NULL);
     while (s->clients)
         client_close(s->clients);

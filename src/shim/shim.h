@@ -50,6 +50,7 @@ struct Shim {
     Store store;
     uv_signal_t sigchld;
     uv_pipe_t listener;
+    uv_prepare_t flush; /* what was written for the journal and the clients in this turn goes out, in that order */
     uv_timer_t trash_timer, retry_timer, end_timer; /* each with data = the shim */
     Client *clients;
     uint64_t next_client;
@@ -175,8 +176,8 @@ Ctr *ctr_find(Shim *s, const char *id);
 /* The record in the store. Borrowed, never NULL while the container exists. */
 json_t *ctr_rec(const Ctr *c);
 /* Merges <v> (taken), durable for exits, and tells the clients. */
-void ctr_set(Ctr *c, json_t *v, bool durable);
-void ctr_set_state(Ctr *c, CtrState state, json_t *v, bool durable);
+void ctr_set(Ctr *c, json_t *v, StoreWhen when);
+void ctr_set_state(Ctr *c, CtrState state, json_t *v, StoreWhen when);
 const char *ctr_state_name(CtrState s);
 /* <what> below the bundle directory, and the directory itself for "". Caller frees. */
 MUST_USE char *ctr_path(const Shim *s, const char *id, const char *what);

@@ -68,7 +68,7 @@ static void ready(Ctr *c)
     const char *cgroup = json_str(ctr_rec(c), "cgroup");
     int64_t bytes = cgroup ? cgroup_memory_bytes(&c->shim->cgroups, cgroup) : 0;
     ctr_set_state(c, CTR_STANDBY, json_pack("{s:i,s:I,s:I}", "pid", (int)c->pid, "pid_start", (json_int_t)c->pid_start,
-                                            "standby_bytes", (json_int_t)bytes), false);
+                                            "standby_bytes", (json_int_t)bytes), STORE_NOW);
     fault_step("shim.standby");
     req_ok(MOVE(c->create_req, NULL), json_pack("{s:I}", "bytes", (json_int_t)bytes));
     if (json_flag(ctr_rec(c), "removing", false) || c->doomed)
@@ -146,7 +146,7 @@ void standby_release(Ctr *c, Req *r)
     fault_step("shim.release");
     if (!gate) {
         ctr_set_state(c, CTR_CREATED, json_pack("{s:n,s:n,s:I}", "standby", "key", "created_at_ns", (json_int_t)os_now_ns()),
-                      false);
+                      STORE_NOW);
         shim_log_err(ctr_log_open(c), "open the log of a container");
         streams_start(c);
         ctr_start_runtime(c, r);
@@ -156,7 +156,7 @@ void standby_release(Ctr *c, Req *r)
     c->starting = true;
     /* On record before it can run; nobody needs to be told yet. */
     shim_log_err(store_set(&c->shim->store, "containers", c->id, json_pack("{s:b,s:I}", "starting", 1, "created_at_ns",
-                                                                          (json_int_t)os_now_ns()), false),
+                                                                          (json_int_t)os_now_ns()), STORE_NOW),
                  "record a container");
     if (send(c->gate, "g", 1, MSG_DONTWAIT | MSG_NOSIGNAL) != 1) {
         refused(c, errno);

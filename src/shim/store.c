@@ -159,6 +159,8 @@ Err *store_open(Store *s, const char *path, size_t *ret_bad)
 
 void store_done(Store *s)
 {
+    if (s->fd >= 0 && s->doc)
+        err_free(store_flush(s));
     fd_close(s->fd);
     mem_free(s->path);
     json_decref(s->doc);
@@ -191,11 +193,13 @@ static Err *flush(Store *s, bool durable)
     return NULL;
 }
 
-static Err *append(Store *s, json_t *line, bool durable)
+static Err *append(Store *s, json_t *line, StoreWhen when)
 {
     line_put(&s->pending, line);
     json_decref(line);
-    Err *e = flush(s, durable);
+    if (when == STORE_LATER)
+        return NULL;
+    Err *e = flush(s, when == STORE_SYNC);
     if (!e && s->size - s->compacted > COMPACT_BYTES && s->size > 2 * s->compacted)
         return compact(s);
     if (!e && s->size / RESERVE_BYTES != (s->size - 4096) / RESERVE_BYTES)
@@ -203,20 +207,25 @@ static Err *append(Store *s, json_t *line, bool durable)
     return e;
 }
 
-Err *store_set(Store *s, const char *kind, const char *id, json_t *v, bool durable)
+Err *store_set(Store *s, const char *kind, const char *id, json_t *v, StoreWhen when)
 {
     json_t *line = line_set(kind, id, v);
     if (!apply(s->doc, line)) {
         json_decref(line);
         return err_new(ERR_BUG, 0, "journal: bad change of %s/%s", kind, id);
     }
-    return append(s, line, durable);
+    return append(s, line, when);
 }
 
 Err *store_del(Store *s, const char *kind, const char *id)
 {
     (void)json_object_del(store_kind(s, kind), id);
-    return append(s, json_pack("{s:[s,s]}", "del", kind, id), false);
+    return append(s, json_pack("{s:[s,s]}", "del", kind, id), STORE_LATER);
+}
+
+Err *store_flush(Store *s)
+{
+    return s->pending.n ? flush(s, false) : NULL;
 }
 
 json_t *store_kind(const Store *s, const char *kind)

@@ -24,10 +24,16 @@ typedef struct {
 /* Reads <path> (absent: an empty document) and makes it ready for appending. *ret_bad: lines that were left out. */
 MUST_USE Err *store_open(Store *s, const char *path, size_t *ret_bad);
 void store_done(Store *s);
-/* Merges <v> (taken) into KIND/ID, made if absent. <durable>: fsynced before return. An Err means that the change is in the
- * document, but not on disk yet. */
-MUST_USE Err *store_set(Store *s, const char *kind, const char *id, json_t *v, bool durable);
-MUST_USE Err *store_del(Store *s, const char *kind, const char *id);
+/* When a change reaches the journal. */
+typedef enum {
+    STORE_LATER, /* with the next write or store_flush(): nothing is done, and nobody told, before that */
+    STORE_NOW,   /* the kernel has it: it survives this process */
+    STORE_SYNC   /* it is on the disk */
+} StoreWhen;
+/* Merges <v> (taken) into KIND/ID, made if absent. An Err means that the change is in the document, but not on disk yet. */
+MUST_USE Err *store_set(Store *s, const char *kind, const char *id, json_t *v, StoreWhen when);
+MUST_USE Err *store_del(Store *s, const char *kind, const char *id); /* STORE_LATER */
+MUST_USE Err *store_flush(Store *s);
 /* Borrowed. store_kind() is never NULL for the three kinds. */
 json_t *store_kind(const Store *s, const char *kind);
 json_t *store_get(const Store *s, const char *kind, const char *id);

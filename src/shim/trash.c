@@ -33,7 +33,7 @@ static void link_new(Shim *s, const char *id, int mnt_ns)
 void trash_add(Shim *s, const char *id, const char *cgroup, bool runtime_knows, int mnt_ns)
 {
     json_t *v = json_pack("{s:s?,s:b}", "cgroup", cgroup, "runtime", (int)runtime_knows);
-    shim_log_err(store_set(&s->store, "trash", id, v, false), "record rubbish");
+    shim_log_err(store_set(&s->store, "trash", id, v, STORE_LATER), "record rubbish");
     link_new(s, id, mnt_ns);
     schedule(s, DELAY_MS);
 }

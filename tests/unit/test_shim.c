@@ -129,12 +129,12 @@ static void test_store_keeps(void)
     Store s;
     size_t bad;
     CHECK_OK(store_open(&s, path, &bad));
-    CHECK_OK(store_set(&s, "containers", "a", json_pack("{s:s,s:i,s:b}", "state", "created", "pid", 7, "starting", 1), false));
-    CHECK_OK(store_set(&s, "containers", "a", json_pack("{s:s,s:n}", "state", "running", "starting"), true));
-    CHECK_OK(store_set(&s, "sandboxes", "b", json_pack("{s:[s]}", "ips", "10.0.0.1"), false));
-    CHECK_OK(store_set(&s, "trash", "c", json_object(), false));
+    CHECK_OK(store_set(&s, "containers", "a", json_pack("{s:s,s:i,s:b}", "state", "created", "pid", 7, "starting", 1), STORE_NOW));
+    CHECK_OK(store_set(&s, "containers", "a", json_pack("{s:s,s:n}", "state", "running", "starting"), STORE_SYNC));
+    CHECK_OK(store_set(&s, "sandboxes", "b", json_pack("{s:[s]}", "ips", "10.0.0.1"), STORE_NOW));
+    CHECK_OK(store_set(&s, "trash", "c", json_object(), STORE_NOW));
     CHECK_OK(store_del(&s, "trash", "c"));
-    SCOPED(err_free) Err *e = store_set(&s, "nonsense", "a", json_object(), false);
+    SCOPED(err_free) Err *e = store_set(&s, "nonsense", "a", json_object(), STORE_NOW);
     CHECK(e && e->kind == ERR_BUG);
     store_done(&s);
 
@@ -156,9 +156,9 @@ static void test_store_torn(void)
     Store s;
     size_t bad;
     CHECK_OK(store_open(&s, path, &bad));
-    CHECK_OK(store_set(&s, "containers", "a", json_pack("{s:i}", "n", 1), true));
-    CHECK_OK(store_set(&s, "containers", "a", json_pack("{s:i}", "n", 2), true));
-    CHECK_OK(store_set(&s, "containers", "a", json_pack("{s:i}", "n", 3), true));
+    CHECK_OK(store_set(&s, "containers", "a", json_pack("{s:i}", "n", 1), STORE_SYNC));
+    CHECK_OK(store_set(&s, "containers", "a", json_pack("{s:i}", "n", 2), STORE_SYNC));
+    CHECK_OK(store_set(&s, "containers", "a", json_pack("{s:i}", "n", 3), STORE_SYNC));
     store_done(&s);
     SCOPED(mem_free) char *text = file_text(path);
     size_t n = strlen(text), line = n / 3;
@@ -188,12 +188,12 @@ static void test_store_full_disk(void)
         (void)unlink(path);
         CHECK_OK(store_open(&s, path, &bad));
         fault_arm("write", nth, ENOSPC);
-        SCOPED(err_free) Err *first = store_set(&s, "containers", "a", json_pack("{s:i}", "code", 88), true);
-        SCOPED(err_free) Err *second = store_set(&s, "containers", "b", json_pack("{s:i}", "code", 1), true);
+        SCOPED(err_free) Err *first = store_set(&s, "containers", "a", json_pack("{s:i}", "code", 88), STORE_SYNC);
+        SCOPED(err_free) Err *second = store_set(&s, "containers", "b", json_pack("{s:i}", "code", 1), STORE_SYNC);
         bool hit = fault_disarm();
         CHECK(!hit || first || second);
         CHECK_INT(json_i64(store_get(&s, "containers", "a"), "code", 0), 88); /* known, even when it is not on disk */
-        CHECK_OK(store_set(&s, "containers", "c", json_object(), true)); /* takes along what was pending */
+        CHECK_OK(store_set(&s, "containers", "c", json_object(), STORE_SYNC)); /* takes along what was pending */
         store_done(&s);
         CHECK_OK(store_open(&s, path, &bad));
         CHECK_INT(bad, 0);
@@ -215,7 +215,7 @@ static void test_store_compacts(void)
     for (int i = 0; i < 20000; i++) {
         char id[32];
         (void)snprintf(id, sizeof id, "c%d", i);
-        CHECK_OK(store_set(&s, "containers", id, json_pack("{s:i,s:s}", "n", i, "state", "running"), false));
+        CHECK_OK(store_set(&s, "containers", id, json_pack("{s:i,s:s}", "n", i, "state", "running"), STORE_NOW));
         if (i > 0) {
             (void)snprintf(id, sizeof id, "c%d", i - 1);
             CHECK_OK(store_del(&s, "containers", id));
