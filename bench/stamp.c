@@ -3,11 +3,12 @@
  *   stamp init NUMBER      records its start and exits 0
  *   stamp main NUMBER      records its start and waits to be killed
  *   stamp trigger NUMBER   records its start, waits for the board's go, records its exit, exits 88
- *   stamp take NUMBER      records its start, takes an item from the board's queue into $STAMP_DIR/item, exits 0
+ *   stamp take NUMBER      records its start, takes an item from the board's queue into $STAMP_DIR/item.POD, exits 0
  *   stamp work NUMBER      records its start, reads that item and removes it, records its exit, exits 88; "last" as a third
  *                          argument makes that 0, "alone" too, and it takes the item itself
  *
- * NUMBER is written into the records on $STAMP_DIR/board (default /stamps): see board.h. */
+ * NUMBER is written into the records on $STAMP_DIR/board (default /stamps): see board.h. POD is NUMBER / 2, as the Pods of the
+ * task benchmark have two containers. */
 #include <signal.h>
 #include <string.h>
 
@@ -24,7 +25,7 @@ static _Noreturn void forever(void)
 
 static void item_path(char *path, size_t n, const char *dir, unsigned who)
 {
-    (void)snprintf(path, n, "%s/item.%u", dir, who);
+    (void)snprintf(path, n, "%s/item.%u", dir, who / 2);
 }
 
 static void take(Board *b, const char *dir, unsigned who)

@@ -1,0 +1,1 @@
+"""What the benchmarks share; each program in bench/ is one benchmark."""

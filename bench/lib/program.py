@@ -1,0 +1,58 @@
+"""What every benchmark program does: options, the nest, the frame of its results, table or JSON."""
+import argparse
+import json
+import os
+import sys
+import time
+
+from . import machine, nest, peers
+
+_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+QUICK = bool(os.environ.get("BENCH_QUICK"))
+
+
+def say(text):
+    """Progress, for whoever waits."""
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+def choose(full, quick):
+    return quick if QUICK else full
+
+
+def options(doc, runs, idle_ms=150, runs_help="restarts of each peer"):
+    p = argparse.ArgumentParser(description=doc.split("\n\n")[0], epilog="BENCH_QUICK=1 in the environment: fewer runs and sizes.")
+    p.add_argument("--runs", type=int, default=runs, metavar="N", help=f"{runs_help} (%(default)s)")
+    p.add_argument("--idle-ms", type=int, default=idle_ms, metavar="N", help="idleness before each, in ms (%(default)s)")
+    p.add_argument("--build", default=os.environ.get("BUILD", "build"), help="build directory ($BUILD, build)")
+    p.add_argument("-o", dest="output", choices=("table", "json"), default="table", help="how to print the results (%(default)s)")
+    args = p.parse_args()
+    if args.runs < 1 or args.idle_ms < 0:
+        p.error("--runs must be at least 1, --idle-ms at least 0")
+    args.build = os.path.join(_ROOT, args.build)
+    return args
+
+
+def peer_list(classes):
+    return [{"id": c.ident, "name": c.name, "settings": c.settings, "missing": c.missing()} for c in classes]
+
+
+def run(name, args, measure, table):
+    """Runs <measure>(rig, args) inside a nest; it returns {"peers": [...], "rows": [...], ...}; <table>(results) is text."""
+    world = nest.enter()
+    began = time.monotonic()
+    rig = peers.Rig(world, args.build)
+    results = {"benchmark": name, "machine": machine.describe(world, args.build),
+               "settings": {"runs": args.runs, "idle_ms": args.idle_ms, "quick": QUICK}}
+    results.update(measure(rig, args))
+    results["seconds"] = round(time.monotonic() - began, 1)
+    if args.output == "json":
+        json.dump(results, sys.stdout, indent=1)
+        print()
+        return
+    print("\n".join(machine.lines(results["machine"])))
+    print(f"{args.runs} runs, {args.idle_ms} ms idle before each, {results['seconds']} s in all\n")
+    print(table(results))
+    for p in results.get("peers", []):
+        if p["missing"]:
+            print(f"missing: {p['name']}: {p['missing']}")
