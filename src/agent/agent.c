@@ -14,6 +14,11 @@
 /* Turns one worker may take in one turn of the loop before the others' handlers run again. */
 #define TURN_BUDGET 8
 
+static void on_again(uv_idle_t *h)
+{
+    (void)h;
+}
+
 /* Starts may have waited for this. One that cannot be made durable is carried out all the same: the record outlives us, and
  * only a loss of power could forget it. */
 static void on_intents_durable(void *arg, Err *err)
@@ -64,7 +69,9 @@ static void agent_turn(Agent *a)
     intents_commit(a->intents, on_intents_durable, a);
     agent_prepare_more(a);
     /* A plan that asked for another turn must get it even if nothing else happens. */
-    if (!a->dirty.n)
+    if (notes_turn(a))
+        (void)uv_idle_start(&a->again, on_again);
+    else if (!a->dirty.n)
         (void)uv_idle_stop(&a->again);
 }
 
@@ -76,11 +83,6 @@ static void on_prepare(uv_prepare_t *h)
 static void on_check(uv_check_t *h)
 {
     agent_turn(h->data);
-}
-
-static void on_again(uv_idle_t *h)
-{
-    (void)h;
 }
 
 static void on_change(void *arg, const char *uid)
@@ -142,7 +144,8 @@ Err *agent_open(const AgentConfig *c, Agent **ret)
     (void)uv_idle_init(c->loop, &a->again);
     (void)uv_timer_init(c->loop, &a->prepare_timer);
     a->prepare.data = a->check.data = a->again.data = a->prepare_timer.data = a;
-    a->open_handles = 4;
+    a->open_handles = 5;
+    notes_init(a);
     a->intents = intents_open(c->root, c->loop);
     intents_sweep(c->root, still_old, a);
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
@@ -180,6 +183,7 @@ static void on_agent_handle_closed(uv_handle_t *h)
 void agent_close(Agent *a)
 {
     bool restarting = false;
+    notes_tell_all(a);
     a->closed = true;
     a->cfg.rt->on_change = NULL;
     for (size_t i = 0; i < a->workers.n; i++) {
@@ -191,11 +195,13 @@ void agent_close(Agent *a)
         worker_unref(*w);
     LIST_EACH(w, &a->prepare_queue)
         worker_unref(*w);
+    notes_tell_all(a);
     LIST_EACH(w, &a->wait_for_intents)
         worker_unref(*w);
     a->dirty.n = a->prepare_queue.n = a->wait_for_intents.n = 0;
     intents_close(MOVE(a->intents, NULL), restarting);
     uv_close((uv_handle_t *)&a->prepare_timer, on_agent_handle_closed);
+    uv_close((uv_handle_t *)&a->notes_timer, on_agent_handle_closed);
     uv_close((uv_handle_t *)&a->prepare, on_agent_handle_closed);
     uv_close((uv_handle_t *)&a->check, on_agent_handle_closed);
     uv_close((uv_handle_t *)&a->again, on_agent_handle_closed);
@@ -229,6 +235,7 @@ static Raw objects_text(const Objects *o)
 static void add_worker(Agent *a, PodRecord *rec, const Objects *objects, int lock_fd, const char *type)
 {
     Worker *w = worker_new(a, rec, objects, lock_fd);
+    notes_tell_all(a);
     *LIST_ADD(&a->workers) = w;
     strindex_add(&a->by_uid, worker_uid(w), w);
     if (a->cfg.listener.pod)
@@ -379,8 +386,7 @@ void agent_delete_all(Agent *a, int64_t grace_s)
         m->deletion_timestamp = (OptTime){true, worker_now() + grace * NS_PER_S};
         m->deletion_grace_period_seconds = (OptInt){true, grace};
         (void)worker_save(w, true); /* not saved: deleted all the same while we live */
-        if (a->cfg.listener.pod)
-            a->cfg.listener.pod(a->cfg.listener.arg, "MODIFIED", w->rec.pod, worker_now());
+        worker_tell_status(w);
         worker_dirty(w);
     }
 }
@@ -414,6 +420,7 @@ json_t *agent_pod_facts(const Agent *a, size_t i)
 Err *agent_pod_forget(Agent *a, size_t i)
 {
     Worker *w = a->workers.v[i];
+    notes_tell_all(a);
     if (a->cfg.listener.pod)
         a->cfg.listener.pod(a->cfg.listener.arg, "DELETED", w->rec.pod, worker_now());
     w->dirty = false;

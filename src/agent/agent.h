@@ -14,12 +14,13 @@
 
 typedef struct Agent Agent;
 
-/* What the agent tells its owner, from the loop. Any slot may be NULL. Pods are borrowed for the call. */
+/* What the agent tells its owner, from the loop, in the order in which it happened but up to 50 ms later: while something is being
+ * restarted, that goes first. <now_ns> is the moment it happened. Any slot may be NULL. Pods are borrowed for the call. */
 typedef struct {
     /* type: "ADDED", "MODIFIED" (the stored status changed) or "DELETED" (nothing of the Pod is left here). */
     void (*pod)(void *arg, const char *type, const Pod *pod, int64_t now_ns);
     void (*event)(void *arg, const Pod *pod, bool warning, const char *reason, const char *message,
-                  const char *container);
+                  const char *container, int64_t now_ns);
     void (*done)(void *arg, const Pod *pod); /* the Pod reached a terminal phase and its containers are gone */
     void *arg;
 } AgentListener;

@@ -111,7 +111,7 @@ static void op_finish(PrepareOp *op, Err *err)
         worker_resume_starts(w, op->container);
         worker_dirty(w);
     }
-    if (err && !w->closed && w->agent->cfg.listener.event && err->kind != ERR_UNAVAILABLE && err->kind != ERR_NOT_FOUND) {
+    if (err && !w->closed && err->kind != ERR_UNAVAILABLE && err->kind != ERR_NOT_FOUND) {
         SCOPED(mem_free) char *text = err_text(err);
         worker_event(w, false, "PrepareFailed", op->container, "Cannot prepare the next run ahead: %s", text);
     }

@@ -1,7 +1,5 @@
 #include "agent/worker.h"
 
-#include <stdarg.h>
-
 #include "agent/facts_json.h"
 #include "os/fault.h"
 #include "os/fs.h"
@@ -57,19 +55,6 @@ VolumesContext worker_volumes(const Worker *w)
         .host_ips = (const char *const *)w->agent->host_ips.v,
         .n_host_ips = w->agent->host_ips.n,
     };
-}
-
-void worker_event(Worker *w, bool warning, const char *reason, const char *container, const char *fmt, ...)
-{
-    const AgentListener *l = &w->agent->cfg.listener;
-    if (w->closed || !l->event)
-        return;
-    SCOPED(str_done) Str s = {0};
-    va_list ap;
-    va_start(ap, fmt);
-    str_vfmt(&s, fmt, ap);
-    va_end(ap);
-    l->event(l->arg, w->rec.pod, warning, reason, str_or(s.p, ""), container);
 }
 
 Instance *worker_instance(Worker *w, const char *id)
@@ -264,17 +249,17 @@ static bool takes_away(const Plan *p)
 }
 
 /* Takes over what the plan says is true now, and writes it down if it must be before the actions. Returns whether they may be
- * carried out; *ret_changed: the status is another. */
-static bool store_status(Worker *w, Plan *p, bool *ret_changed)
+ * carried out. */
+static bool store_status(Worker *w, Plan *p)
 {
     bool changed = !api_equal(&type_PodStatus, &w->rec.pod->status, &p->status);
     bool moved = !backoff_equal(&w->rec.backoff, &p->backoff);
     bool was = restarting(&w->rec.pod->status), is = restarting(&p->status);
-    *ret_changed = changed;
     if (changed) {
-        api_done(&type_PodStatus, &w->rec.pod->status);
-        w->rec.pod->status = p->status;
-        p->status = (PodStatus){0};
+        worker_keep_status(w, &w->rec.pod->status);
+        w->rec.pod->status = MOVE(p->status, (PodStatus){0});
+        w->agent->n_restarting += (unsigned)is - (unsigned)was;
+        worker_tell_status(w);
     }
     if (moved) {
         backoff_done(&w->rec.backoff);
@@ -335,21 +320,17 @@ void worker_turn(Worker *w)
     SCOPED(plan_done) Plan p = {0};
     plan_pod(&in, &p);
     plan_input_done(&in);
-    bool changed, act = store_status(w, &p, &changed);
-    if (act)
-        worker_act(w, &p, &facts);
-    /* Told after the requests are on their way: the shim works meanwhile. */
     LIST_EACH(e, &p.events)
         worker_event(w, e->warning, e->reason, e->container, "%s", e->message);
-    if (changed && w->agent->cfg.listener.pod)
-        w->agent->cfg.listener.pod(w->agent->cfg.listener.arg, "MODIFIED", w->rec.pod, worker_now());
+    bool act = store_status(w, &p);
+    if (act)
+        worker_act(w, &p, &facts);
     probes_sync(w, &facts);
     arm_requeue(w, act ? p.requeue_ns : worker_now() + SAVE_RETRY_NS);
     pod_facts_done(&facts);
     if (p.finished && act && !w->done_told) {
         w->done_told = true;
-        if (w->agent->cfg.listener.done)
-            w->agent->cfg.listener.done(w->agent->cfg.listener.arg, w->rec.pod);
+        worker_tell_done(w);
     }
 }
 
@@ -376,6 +357,7 @@ Worker *worker_new(Agent *a, PodRecord *rec, const Objects *objects, int lock_fd
     Worker *w = NEW(Worker);
     w->agent = a;
     w->rec = MOVE(*rec, (PodRecord){0});
+    a->n_restarting += restarting(&w->rec.pod->status);
     w->objects = objects;
     w->lock_fd = lock_fd;
     w->refs = 1;
@@ -430,6 +412,8 @@ void worker_close(Worker *w)
 {
     if (w->unsaved)
         err_free(pod_record_save(w->agent->root, &w->rec, false)); /* crash-only: nothing depends on it */
+    if (restarting(&w->rec.pod->status))
+        w->agent->n_restarting--;
     w->closed = true;
     worker_resume_starts(w, NULL);
     LIST_EACH(i, &w->instances) {

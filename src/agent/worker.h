@@ -5,6 +5,7 @@
  *   start.c    the steps of one container's start: image, a standby if one fits, else create; start, postStart
  *   making.c   a container's configuration, from the spec and the Pod's volumes
  *   prepare.c  standbys: the next attempts, made ahead
+ *   notify.c   what the owner is told, when there is time
  *   hooks.c    postStart and preStop
  *   evict.c    emptyDir volumes over their sizeLimit
  *   probes.c   when the core's probe machines say so, the probe itself */
@@ -23,6 +24,7 @@
 typedef struct Worker Worker;
 typedef struct HookRun HookRun;
 typedef struct StartOp StartOp;
+typedef struct Note Note;
 
 /* What the agent itself knows of one container instance, laid over the runtime's facts. */
 typedef struct {
@@ -64,6 +66,7 @@ struct Worker {
     bool intent_logged;        /* the restart under way is in the list of intents, with this number: */
     uint64_t intent_seq;
     bool waits_for_intent;
+    Note *last_status;         /* the newest status that was not told yet */
     StrVec to_release;         /* containers whose old binds and files can go: volumes_container_release() */
     SetupFact sandbox, volumes;
     bool stopping_sandbox;
@@ -89,6 +92,10 @@ struct Agent {
     LIST_OF(Worker *) prepare_queue; /* each with a reference */
     uv_timer_t prepare_timer;
     int64_t standby_bytes, standby_typical;
+    unsigned n_restarting;   /* Pods in an in-place restart */
+    Note *notes, *notes_tail;
+    uv_timer_t notes_timer;
+    bool notes_late;
     uv_prepare_t prepare;
     uv_check_t check;
     uv_idle_t again; /* active while something is dirty: the loop must not sleep then */
@@ -109,7 +116,14 @@ void worker_retry_later(Worker *w);
 void worker_input(Worker *w, PodFacts *facts, PlanInput *in);
 Instance *worker_instance(Worker *w, const char *id); /* found or made */
 const Container *worker_container(const Worker *w, const char *name);
-/* "Normal"/"Warning" event to the listener. */
+/* notify.c: tells the listener, in this order, but not before there is time. */
+void notes_init(Agent *a);
+bool notes_turn(Agent *a);     /* at the end of each turn; true: more is to be told at once */
+void notes_tell_all(Agent *a); /* now */
+void worker_tell_status(Worker *w);                   /* the Pod's status is another */
+void worker_keep_status(Worker *w, PodStatus *old);   /* it is about to be replaced: <old> is taken */
+void worker_tell_done(Worker *w);
+/* "Normal"/"Warning" event. */
 void worker_event(Worker *w, bool warning, const char *reason, const char *container, const char *fmt, ...)
     PRINTF_LIKE(5, 6);
 const char *worker_uid(const Worker *w);

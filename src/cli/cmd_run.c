@@ -196,14 +196,14 @@ static void on_pod(void *arg, const char *type, const Pod *p, int64_t now_ns)
         follow_logs(t, &p->status.init_container_statuses);
         follow_logs(t, &p->status.container_statuses);
     }
-    check_until(r, i, p);
+    check_until(r, i, agent_pod_at(r->agent, i)); /* as it is by now: what is told may be older */
 }
 
 static void on_event(void *arg, const Pod *p, bool warning, const char *reason, const char *message,
-                     const char *container)
+                     const char *container, int64_t now_ns)
 {
     Run *r = arg;
-    view_event(r->view, p, warning, reason, message, container, os_now_ns());
+    view_event(r->view, p, warning, reason, message, container, now_ns);
 }
 
 static void on_done(void *arg, const Pod *p)

@@ -51,7 +51,7 @@ struct Shim {
     uv_signal_t sigchld;
     uv_pipe_t listener;
     uv_prepare_t flush; /* what was written for the journal and the clients in this turn goes out, in that order */
-    uv_timer_t trash_timer, retry_timer, end_timer; /* each with data = the shim */
+    uv_timer_t trash_timer, retry_timer, end_timer, log_timer; /* each with data = the shim */
     Client *clients;
     uint64_t next_client;
     Watch *watches;
@@ -162,6 +162,7 @@ struct Ctr {
     int console;        /* listening socket while the terminal has not come */
     int gate;           /* socket to the gate of a standby, until its program runs; -EBADF = none */
     uv_poll_t *gate_poll;
+    bool log_owed;      /* the log is to be opened when there is time, or something to write */
     int mnt_ns;         /* keeps the mount namespace over the end of its processes; -EBADF = none */
     bool starting;      /* `start` is under way */
     bool doomed;        /* kill it as soon as it exists */
@@ -204,6 +205,9 @@ void ctr_discard(Ctr *c, bool runtime_knows);
 void ctr_create_failed(Ctr *c, Err *e);
 /* What the create request said about logs, opened. */
 MUST_USE Err *ctr_log_open(Ctr *c);
+/* The same in a moment, at the first output, or at the end: making a file takes as long as starting the program does. */
+void ctr_log_later(Ctr *c);
+void ctr_log_ensure(Ctr *c);
 /* Lets the runtime's `start` run a created container. */
 void ctr_start_runtime(Ctr *c, Req *r);
 /* The program runs since <started_at_ns>: says so, and deals with an end that came meanwhile. */

@@ -162,7 +162,7 @@ void standby_release(Ctr *c, Req *r)
         refused(c, errno);
         return;
     }
-    shim_log_err(ctr_log_open(c), "open the log of a container");
+    ctr_log_later(c);
     streams_start(c);
 }
 

@@ -11,6 +11,7 @@
 #include "shim/shim.h"
 
 #define READ_BYTES 65536
+#define LOG_DELAY_MS 5
 #define TURN_READS 4    /* at most this many reads a stream a turn: one chatty container does not starve the others */
 #define DRAIN_READS 64  /* at the end of a container: a pipe holds 64 KiB unless somebody enlarged it */
 
@@ -26,6 +27,25 @@ Err *ctr_log_open(Ctr *c)
     const json_t *rec = ctr_rec(c);
     return podlog_open(&c->log, json_str(rec, "log_path"), json_i64(rec, "log_max_bytes", 0),
                        (int)json_i64(rec, "log_max_files", 5));
+}
+
+void ctr_log_ensure(Ctr *c)
+{
+    if (MOVE(c->log_owed, false))
+        shim_log_err(ctr_log_open(c), "open the log of a container");
+}
+
+static void on_log_timer(uv_timer_t *t)
+{
+    for (Ctr *c = ((Shim *)t->data)->ctrs; c; c = c->next)
+        ctr_log_ensure(c);
+}
+
+void ctr_log_later(Ctr *c)
+{
+    c->log_owed = true;
+    if (!uv_is_active((uv_handle_t *)&c->shim->log_timer))
+        (void)uv_timer_start(&c->shim->log_timer, on_log_timer, LOG_DELAY_MS, 0);
 }
 
 Err *streams_make(Ctr *c)
@@ -96,6 +116,7 @@ static bool stream_read(Stream *st)
     PodLogStream which = (PodLogStream)(st - c->stream);
     ssize_t n = fault_hit("read") ? -1 : read(st->fd, buf, sizeof buf);
     if (n > 0) {
+        ctr_log_ensure(c);
         podlog_write(&c->log, which, buf, (size_t)n, os_now_ns());
         if (podlog_take_warning(&c->log))
             shim_log("log of container %s: cannot be written; lines are being dropped", json_str(ctr_rec(c), "name"));
@@ -155,6 +176,7 @@ Err *streams_adopt(Ctr *c)
 
 void streams_close(Ctr *c)
 {
+    ctr_log_ensure(c); /* one that said nothing has a log, too */
     for (int i = 0; i < PODLOG_STREAMS; i++)
         stream_end(&c->stream[i]);
     fd_close(MOVE(c->stdin_fd, -EBADF));
