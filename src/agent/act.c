@@ -175,7 +175,7 @@ static void on_killed(void *arg, Err *err)
 }
 
 /* All the kills of a plan go out as one message: the containers die in the same instant. */
-static void kill_now(Worker *w, const Plan *p)
+void worker_kill_now(Worker *w, const Plan *p)
 {
     SCOPED(strvec_done) StrVec ids = {0};
     int64_t now = worker_now();
@@ -293,7 +293,7 @@ static const char *ready_sandbox(const PodFacts *facts)
 
 void worker_act(Worker *w, const Plan *p, const PodFacts *facts)
 {
-    kill_now(w, p);
+    worker_kill_now(w, p); /* those that a restart has sent already are not sent again */
     LIST_EACH(a, &p->actions) {
         const Container *c = a->container ? worker_container(w, a->container) : NULL;
         switch (a->kind) {

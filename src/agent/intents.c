@@ -31,20 +31,6 @@ Intents *intents_open(const char *root, uv_loop_t *loop)
     Intents *x = NEW(Intents);
     *x = (Intents){.dir = mem_fmt("%s/intents", root), .fd = -EBADF, .loop = loop};
     x->path = mem_fmt("%s/%s.%d", x->dir, boot, (int)getpid());
-    DIR *d = opendir(x->dir);
-    struct dirent *ent;
-    while (d && (ent = readdir(d)) != NULL) {
-        const char *dot = strchr(ent->d_name, '.');
-        int64_t pid;
-        /* Another agent of this boot that has died: the records say all that it knew. */
-        if (!dot || !str_starts(ent->d_name, boot) || !str_to_i64(dot + 1, &pid) || pid <= 0 ||
-            (pid != getpid() && kill((pid_t)pid, 0) == 0))
-            continue;
-        SCOPED(mem_free) char *path = mem_fmt("%s/%s", x->dir, ent->d_name);
-        (void)unlink(path);
-    }
-    if (d)
-        (void)closedir(d);
     return x;
 }
 
@@ -209,16 +195,23 @@ bool intents_read(const char *text, const char *uid, int64_t *ret_restarts, char
     return pending;
 }
 
-/* Calls fn for the path and the text of each file of an earlier boot, until it returns true. */
-static bool each_old(const char *root, bool (*fn)(void *arg, const char *path, const char *text), void *arg)
+/* Is <name> the file of an agent that lives? */
+static bool of_the_living(const char *name)
 {
-    const char *boot = os_boot_id();
+    const char *dot = strchr(name, '.');
+    int64_t pid;
+    return str_starts(name, os_boot_id()) && dot && str_to_i64(dot + 1, &pid) && pid > 0 && (kill((pid_t)pid, 0) == 0 || errno == EPERM);
+}
+
+/* Calls fn for the path and the text of each file, or of those that an agent has left, until it returns true. */
+static bool each_file(const char *root, bool left_only, bool (*fn)(void *arg, const char *path, const char *text), void *arg)
+{
     SCOPED(mem_free) char *dir = mem_fmt("%s/intents", root);
     DIR *d = opendir(dir);
     struct dirent *ent;
     bool done = false;
     while (d && !done && (ent = readdir(d)) != NULL) {
-        if (ent->d_name[0] == '.' || str_starts(ent->d_name, boot))
+        if (ent->d_name[0] == '.' || (left_only && of_the_living(ent->d_name)))
             continue;
         SCOPED(mem_free) char *path = mem_fmt("%s/%s", dir, ent->d_name);
         SCOPED(str_done) Str text = {0};
@@ -247,7 +240,7 @@ static bool is_pending(void *arg, const char *path, const char *text)
 bool intents_pending(const char *root, const char *uid, int64_t *ret_restarts, char **ret_message)
 {
     *ret_message = NULL;
-    return each_old(root, is_pending, &(Wanted){uid, ret_restarts, ret_message});
+    return each_file(root, false, is_pending, &(Wanted){uid, ret_restarts, ret_message});
 }
 
 typedef struct {
@@ -273,5 +266,5 @@ static bool drop_if_done(void *arg, const char *path, const char *text)
 
 void intents_sweep(const char *root, bool (*known)(void *arg, const char *uid), void *arg)
 {
-    (void)each_old(root, drop_if_done, &(Known){known, arg});
+    (void)each_file(root, true, drop_if_done, &(Known){known, arg});
 }

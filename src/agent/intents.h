@@ -3,10 +3,9 @@
  *   <root>/intents/<boot id>.<pid>   lines that are appended:  begin UID N MESSAGE    the (N+1)th restart of that Pod begins
  *                                                             end UID N              it is over
  *
- * The death of a process is not what this is for: the Pod's record, written before the first kill, outlives that. It is for a loss
- * of power, after which the record may be older (record.h). It kills all containers, as the restart was about to do: so the line
- * need not be on the disk before the first kill, but before the first start (docs/decisions.md, D16). Lines of another boot
- * whose restart did not end are intents that are still to be carried out. */
+ * A line is with the kernel before the first kill, so it outlives the agent, whose record (record.h) is written a moment later; it is on
+ * the disk before the first start. A loss of power between the two kills all containers, as the restart was about to do
+ * (docs/decisions.md, D16). Lines of an agent that is gone, about restarts that did not end, are intents still to be carried out. */
 #ifndef REPRISE_AGENT_INTENTS_H
 #define REPRISE_AGENT_INTENTS_H
 
@@ -17,7 +16,7 @@
 
 typedef struct Intents Intents;
 
-/* <root> is copied. Files of this boot whose agent has gone are removed; nothing is written yet. */
+/* <root> is copied; nothing is written yet. */
 MUST_USE Intents *intents_open(const char *root, uv_loop_t *loop);
 /* Removes this agent's file, unless <keep>: a restart is under way that another agent will go on with. <done> does not come any
  * more. */
@@ -33,9 +32,9 @@ typedef void IntentsDone(void *arg, Err *err);
 void intents_commit(Intents *x, IntentsDone *done, void *arg);
 /* All intents up to this one are on the disk, or could not be brought there. */
 uint64_t intents_durable(const Intents *x);
-/* Was a restart of <uid> cut off by the end of an earlier boot? Then *ret_restarts is N and *ret_message (caller frees) the text. */
+/* Did a restart of <uid> begin, by any agent, that did not end? Then *ret_restarts is N and *ret_message (caller frees) the text. */
 bool intents_pending(const char *root, const char *uid, int64_t *ret_restarts, char **ret_message);
-/* Files of earlier boots that hold no intent of a Pod for which <known> is true are removed. */
+/* Files of agents that are gone are removed when they hold no intent of a Pod for which <known> is true. */
 void intents_sweep(const char *root, bool (*known)(void *arg, const char *uid), void *arg);
 
 /* The pure half: what the last lines of <text> about <uid> say. */

@@ -3,9 +3,12 @@
 #include "agent/making.h"
 #include "node/config_key.h"
 #include "os/fault.h"
+#include "os/fs.h"
 
 /* While something is being started or restarted on this machine, preparing would only slow it down; but it must not starve. */
 #define HOLD_MAX_MS 100
+/* What was found to fit a moment ago, still does. */
+#define CHECK_HOLDS_NS (20 * NS_PER_MS)
 
 typedef struct {
     Worker *w;
@@ -176,6 +179,78 @@ void worker_prepare(Worker *w, const Container *c, const char *sandbox_id, uint3
     Err *e = rt->ops->image_ensure(rt, c->image, "Never", on_image, op);
     if (e)
         on_image(op, NULL, e);
+}
+
+/* --- does it still fit? ------------------------------------------------------------------------------------------------- */
+
+/* Would the container, made now, be the same? */
+static bool key_fits(Worker *w, const StandbyFact *s, const char *image_id)
+{
+    const Container *c = worker_container(w, s->name);
+    if (!c)
+        return false;
+    SCOPED(making_done) Making m = {0};
+    SCOPED(err_free) Err *e = making_config(w, c, &(MakingFor){s->sandbox_id, image_id, s->attempt, .observe = true, .quiet = true}, &m);
+    SCOPED(mem_free) char *key = e ? NULL : container_config_key(&m.cc, s->sandbox_id);
+    return key && str_eq(key, s->key);
+}
+
+static bool was_checked(const Worker *w, const char *id)
+{
+    return os_monotonic_ns() - w->checked_at_ns < CHECK_HOLDS_NS && strvec_has(&w->checked, id);
+}
+
+bool standby_fits(Worker *w, const StandbyFact *s, const char *image_id)
+{
+    return was_checked(w, s->id) || key_fits(w, s, image_id);
+}
+
+/* In a restart, while the old containers die: those that will be started next are looked at already. One a turn. */
+static bool check_one(Worker *w)
+{
+    const Agent *a = w->agent;
+    if (w->closed || !worker_restarting(w))
+        return false;
+    if (os_monotonic_ns() - w->checked_at_ns >= CHECK_HOLDS_NS)
+        strvec_done(&w->checked);
+    PodFacts facts = {0};
+    a->cfg.rt->ops->pod_facts(a->cfg.rt, worker_uid(w), &facts);
+    bool any = false;
+    LIST_EACH(s, &facts.standbys) {
+        const Container *c = worker_container(w, s->name);
+        if (!c || str_eq(c->image_pull_policy, "Always") || strvec_has(&w->checked, s->id))
+            continue;
+        SCOPED(mem_free) char *image = a->cfg.rt->ops->image_find(a->cfg.rt, c->image);
+        if (!w->checked.n)
+            w->checked_at_ns = os_monotonic_ns();
+        if (!image || !key_fits(w, s, image))
+            continue; /* its start will look again, and make it plainly */
+        strvec_add(&w->checked, s->id);
+        any = true;
+        break;
+    }
+    pod_facts_done(&facts);
+    return any;
+}
+
+void worker_check_soon(Worker *w)
+{
+    if (!w->waits_for_check)
+        *LIST_ADD(&w->agent->check_queue) = worker_ref(w);
+    w->waits_for_check = true;
+}
+
+bool agent_check_standbys(Agent *a)
+{
+    if (!a->check_queue.n)
+        return false;
+    Worker *w = a->check_queue.v[0];
+    if (check_one(w))
+        return true;
+    memmove(a->check_queue.v, a->check_queue.v + 1, --a->check_queue.n * sizeof w);
+    w->waits_for_check = false;
+    worker_unref(w);
+    return a->check_queue.n > 0;
 }
 
 static void on_discarded(void *arg, Err *err)

@@ -153,14 +153,7 @@ static Err *latest_load(const char *root, const char *uid, json_t **ret)
     return NULL;
 }
 
-bool pod_record_is_old(const char *root, const char *uid)
-{
-    SCOPED(json_unref) json_t *o = NULL;
-    SCOPED(err_free) Err *e = file_load(root, uid, "pod.json", &o);
-    return !e && !of_this_boot(o);
-}
-
-/* The power was lost in the middle of a restart: the record may not know yet, the list of intents does. */
+/* An agent or the machine ended in the middle of a restart: the record may not know yet, the list of intents does. */
 static void intent_apply(const char *root, PodRecord *r)
 {
     int64_t restarts;
@@ -215,8 +208,7 @@ Err *pod_record_load(const char *root, const char *uid, PodRecord *out)
     const json_t *objects = json_object_get(o, "objects");
     if (objects)
         out->objects = json_text(objects, false);
-    if (!of_this_boot(o))
-        intent_apply(root, out);
+    intent_apply(root, out);
     return NULL;
 }
 
@@ -268,4 +260,12 @@ Err *pod_record_lock(const char *root, const char *uid, int *ret_fd)
         return err_new(ERR_SYS, errno, "write %s", path);
     *ret_fd = MOVE(fd, -EBADF);
     return NULL;
+}
+
+bool pod_record_wants_intent(const char *root, const char *uid)
+{
+    SCOPED(pod_record_done) PodRecord r = {0};
+    SCOPED(err_free) Err *e = pod_record_load(root, uid, &r);
+    const PodCondition *c = e ? NULL : plan_condition(&r.pod->status, "AllContainersRestarting");
+    return c && str_eq(c->status, "True");
 }

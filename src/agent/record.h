@@ -6,7 +6,7 @@
  *                                     this boot only. Two of them, written in turn: one is whole at every instant
  *   <root>/pods/<uid>/lock            flock()ed by the agent that drives the Pod
  *
- * The latest counts (member "seq"). After a reboot, an in-place restart that had begun is found in intents.h. */
+ * The latest counts (member "seq"). That an in-place restart has begun may be in intents.h alone. */
 #ifndef REPRISE_AGENT_RECORD_H
 #define REPRISE_AGENT_RECORD_H
 
@@ -27,8 +27,8 @@ static inline UNUSED void pod_record_done_at(PodRecord *r) { pod_record_done(r);
 
 /* Raises r->seq. */
 MUST_USE Err *pod_record_save(const char *root, PodRecord *r, bool durable);
-/* Whether the Pod has a record that was last made durable in an earlier boot. */
-bool pod_record_is_old(const char *root, const char *uid);
+/* Whether the Pod is in the middle of a restart, by its record or by intents.h. */
+bool pod_record_wants_intent(const char *root, const char *uid);
 /* *out is overwritten. ERR_INVALID names a file that is not ours or torn. */
 MUST_USE Err *pod_record_load(const char *root, const char *uid, PodRecord *out);
 /* uid of the recorded Pod of that name; NULL if there is none. Caller frees. Unreadable records are skipped. */

@@ -4,7 +4,6 @@
 #include <stdio.h>
 
 #include "agent/making.h"
-#include "node/config_key.h"
 #include "os/fault.h"
 
 struct StartOp {
@@ -180,17 +179,6 @@ static const StandbyFact *standby_for(const StartOp *op, const PodFacts *facts)
     return NULL;
 }
 
-/* Would the container, made now, be the same? */
-static bool still_fits(const StartOp *op, const StandbyFact *s)
-{
-    const Container *c = worker_container(op->w, op->container);
-    SCOPED(making_done) Making m = {0};
-    MakingFor want = {op->sandbox_id, op->image_id, op->attempt, .observe = true, .quiet = true};
-    SCOPED(err_free) Err *e = making_config(op->w, c, &want, &m);
-    SCOPED(mem_free) char *key = e ? NULL : container_config_key(&m.cc, op->sandbox_id);
-    return key && str_eq(key, s->key);
-}
-
 /* One that is being prepared just now is waited for: making another beside it would take longer. */
 static void make(StartOp *op)
 {
@@ -199,7 +187,7 @@ static void make(StartOp *op)
     PodFacts facts = {0};
     rt->ops->pod_facts(rt, worker_uid(w), &facts);
     const StandbyFact *s = standby_for(op, &facts);
-    if (s && still_fits(op, s)) {
+    if (s && standby_fits(w, s, op->image_id)) {
         op->standby = true;
         mem_set_str(&op->id, s->id);
         start_now(op);
@@ -328,6 +316,11 @@ void start_container(Worker *w, const Container *c, const char *sandbox_id, uint
         return;
     }
     Runtime *rt = w->agent->cfg.rt;
+    SCOPED(mem_free) char *id = rt->ops->image_find(rt, c->image);
+    if (id) {
+        on_image(op, id, NULL);
+        return;
+    }
     Err *e = rt->ops->image_ensure(rt, c->image, "Never", on_image_looked_up, op);
     if (e)
         on_image_looked_up(op, NULL, e);

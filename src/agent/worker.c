@@ -165,6 +165,11 @@ static bool restarting(const PodStatus *s)
     return c && str_eq(c->status, "True");
 }
 
+bool worker_restarting(const Worker *w)
+{
+    return restarting(&w->rec.pod->status);
+}
+
 static void arm_save(Worker *w, int64_t wait_ns)
 {
     if (w->closed || uv_is_active((uv_handle_t *)&w->save_timer))
@@ -218,25 +223,41 @@ static void on_save(uv_timer_t *t)
         arm_save(w, w->undurable_since_ns + DURABLE_AFTER_NS - os_monotonic_ns());
 }
 
-/* The restart's intent goes to the list that one fsync makes durable for all Pods; the record itself only outlives us. */
-static bool save_restart(Worker *w, bool is)
+/* The restart's intent goes to the list that one fsync makes durable for all Pods. From here on it outlives us, and the kills may go
+ * out: before the record is written, which takes as long as the containers take to die. */
+static bool begin_restart(Worker *w)
 {
-    Intents *x = w->agent->intents;
+    if (w->intent_logged)
+        return true;
     const PodCondition *c = plan_condition(&w->rec.pod->status, "AllContainersRestarting");
-    if (is && !w->intent_logged) {
-        SCOPED(err_free) Err *e = intents_begin(x, worker_uid(w), w->rec.restarts, str_or(c->message, ""), &w->intent_seq);
-        if (e) {
-            SCOPED(mem_free) char *text = err_text(e);
-            worker_event(w, true, "FailedStatusSave", NULL, "%s", text);
-            return false;
-        }
-        w->intent_logged = true;
+    SCOPED(err_free) Err *e =
+        intents_begin(w->agent->intents, worker_uid(w), w->rec.restarts, str_or(c->message, ""), &w->intent_seq);
+    if (e) {
+        SCOPED(mem_free) char *text = err_text(e);
+        worker_event(w, true, "FailedStatusSave", NULL, "%s", text);
     }
+    w->intent_logged = !e;
+    return !e;
+}
+
+static bool end_restart(Worker *w)
+{
     if (w->unsaved && !worker_save(w, false))
         return false;
-    if (!is && MOVE(w->intent_logged, false))
-        intents_end(x, worker_uid(w), w->rec.restarts - !w->rec.terminating);
+    if (MOVE(w->intent_logged, false))
+        intents_end(w->agent->intents, worker_uid(w), w->rec.restarts - !w->rec.terminating);
     return true;
+}
+
+static bool save_restart(Worker *w, const Plan *p, bool is)
+{
+    if (!is)
+        return end_restart(w);
+    if (!begin_restart(w))
+        return false;
+    worker_kill_now(w, p);
+    worker_check_soon(w);
+    return !w->unsaved || worker_save(w, false);
 }
 
 /* What an action cannot be taken back from, and the facts would not tell again. */
@@ -272,7 +293,7 @@ static bool store_status(Worker *w, Plan *p)
         fault_step(is ? "restart.intent" : "status.store");
     if (p->persist_first || w->save_owed) {
         bool durable = !was && !is;
-        w->save_owed = !(durable ? !(w->unsaved || w->undurable) || worker_save(w, true) : save_restart(w, is));
+        w->save_owed = !(durable ? !(w->unsaved || w->undurable) || worker_save(w, true) : save_restart(w, p, is));
         if (!w->save_owed && durable)
             fault_step("restart.durable");
     } else if (w->unsaved && !is && takes_away(p)) { /* in a restart the core itself says what must be stored (plan/restart.c) */
@@ -390,6 +411,7 @@ void worker_unref(Worker *w)
     free(w->starts.v);
     prepares_done(w);
     free(w->parked.v);
+    strvec_done(&w->checked);
     strvec_done(&w->to_release);
     probes_done(w);
     free(w->sandbox.message);

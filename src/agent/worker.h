@@ -65,7 +65,9 @@ struct Worker {
     bool save_owed;            /* a save that actions wait for has failed: nothing is done before it succeeds */
     bool intent_logged;        /* the restart under way is in the list of intents, with this number: */
     uint64_t intent_seq;
-    bool waits_for_intent;
+    bool waits_for_intent, waits_for_check;
+    StrVec checked;            /* standbys that were found to fit, since: */
+    int64_t checked_at_ns;
     Note *last_status;         /* the newest status that was not told yet */
     StrVec to_release;         /* containers whose old binds and files can go: volumes_container_release() */
     SetupFact sandbox, volumes;
@@ -89,7 +91,7 @@ struct Agent {
     unsigned starting;       /* starts under way: standbys are made when there is none */
     unsigned preparing, prepare_max;
     bool prepare_now, prepare_memory_told;
-    LIST_OF(Worker *) prepare_queue; /* each with a reference */
+    LIST_OF(Worker *) prepare_queue, check_queue; /* each with a reference */
     uv_timer_t prepare_timer;
     int64_t standby_bytes, standby_typical;
     unsigned n_restarting;   /* Pods in an in-place restart */
@@ -131,11 +133,14 @@ const char *worker_uid(const Worker *w);
 const char *worker_probe_host(const Worker *w);
 VolumesContext worker_volumes(const Worker *w);
 int64_t worker_now(void);
+bool worker_restarting(const Worker *w); /* in place, by its status */
 /* Timer callbacks and the worker's setup of its volumes; retried with back-off when it fails. */
 void worker_setup_volumes(Worker *w);
 
 /* act.c: <facts> are those the plan was made from. */
 void worker_act(Worker *w, const Plan *p, const PodFacts *facts);
+/* The immediate kills of a plan, which go before everything else. */
+void worker_kill_now(Worker *w, const Plan *p);
 
 /* Makes it durable that the Pod is to end (ACT_KILL_POD). */
 void worker_begin_end(Worker *w, const char *reason, int64_t grace_ns);
@@ -153,6 +158,12 @@ void worker_release_later(Worker *w, const char *container);
 /* prepare.c */
 void worker_prepare(Worker *w, const Container *c, const char *sandbox_id, uint32_t attempt);
 bool worker_preparing(Worker *w, const char *container);
+/* Is <s> what the container would be if it were made now, from image <image_id>? */
+bool standby_fits(Worker *w, const StandbyFact *s, const char *image_id);
+/* The standbys of <w>, which is being restarted, are looked at when there is a moment. */
+void worker_check_soon(Worker *w);
+/* At the end of a turn in which nothing else is to do: looks at one. true: there are more. */
+bool agent_check_standbys(Agent *a);
 void worker_discard(Worker *w, const char *id); /* standby <id> is given up */
 /* Every turn: lets those go on that wait for room. */
 void agent_prepare_more(Agent *a);

@@ -293,27 +293,33 @@ bool cgroup_remove(const CgroupHost *h, const char *path)
     return ok;
 }
 
-/* Text of the memory controller's file for <path>: <v1> or <v2> by the kind of hierarchy. NULL: there is none. Caller frees. */
+/* Path of the memory controller's file for <path>: <v1> or <v2> by the kind of hierarchy. NULL: there is none. Caller frees. */
 static char *memory_file(const CgroupHost *h, const char *path, const char *v1, const char *v2)
 {
-    for (size_t i = 0; i < h->n; i++) {
-        if (!has_controller(h->h[i].controllers, "memory"))
-            continue;
-        SCOPED(mem_free) char *file = mem_fmt("%s%s/%s", h->h[i].dir, path, h->h[i].v2 ? v2 : v1);
-        return read_text(file);
-    }
+    for (size_t i = 0; i < h->n; i++)
+        if (has_controller(h->h[i].controllers, "memory"))
+            return mem_fmt("%s%s/%s", h->h[i].dir, path, h->h[i].v2 ? v2 : v1);
     return NULL;
 }
 
 int64_t cgroup_memory_bytes(const CgroupHost *h, const char *path)
 {
-    SCOPED(mem_free) char *text = memory_file(h, path, "memory.usage_in_bytes", "memory.current");
+    SCOPED(mem_free) char *file = memory_file(h, path, "memory.usage_in_bytes", "memory.current");
+    SCOPED(mem_free) char *text = file ? read_text(file) : NULL;
     return text ? strtoll(text, NULL, 10) : 0;
 }
 
-int64_t cgroup_oom_kills(const CgroupHost *h, const char *path)
+int cgroup_oom_open(const CgroupHost *h, const char *path)
 {
-    SCOPED(mem_free) char *text = memory_file(h, path, "memory.oom_control", "memory.events");
-    const char *p = text ? strstr(text, "oom_kill ") : NULL; /* "oom_kill_disable 0" has no blank there */
+    SCOPED(mem_free) char *file = memory_file(h, path, "memory.oom_control", "memory.events");
+    return file ? open(file, O_RDONLY | O_CLOEXEC) : -1;
+}
+
+int64_t cgroup_oom_read(int fd)
+{
+    char text[512];
+    ssize_t n = fd < 0 ? 0 : pread(fd, text, sizeof text - 1, 0);
+    text[n > 0 ? n : 0] = '\0';
+    const char *p = strstr(text, "oom_kill "); /* "oom_kill_disable 0" has no blank there */
     return p ? strtoll(p + strlen("oom_kill "), NULL, 10) : 0;
 }

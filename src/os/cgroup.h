@@ -38,7 +38,9 @@ bool cgroup_populated(const CgroupHost *h, const char *path);
 bool cgroup_remove(const CgroupHost *h, const char *path);
 /* Memory charged to <path>, with what the kernel holds for it (page tables, mounts, ...); 0 if unknown. */
 int64_t cgroup_memory_bytes(const CgroupHost *h, const char *path);
-/* Processes of this cgroup itself that the kernel's OOM killer ended; 0 if unknown. */
-int64_t cgroup_oom_kills(const CgroupHost *h, const char *path);
+/* The file that counts the processes of this cgroup itself that the kernel's OOM killer ended: CLOEXEC, -1 = there is none. Caller
+ * closes. */
+int cgroup_oom_open(const CgroupHost *h, const char *path);
+int64_t cgroup_oom_read(int fd); /* 0 if unknown; fd < 0 is fine */
 
 #endif

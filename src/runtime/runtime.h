@@ -95,6 +95,8 @@ typedef struct RuntimeOps {
     Err *(*sandbox_remove)(Runtime *rt, const char *uid, const char *id, RuntimeDone *done, void *arg);
     /* pull_policy: Always | IfNotPresent | Never. Err reasons: ErrImagePull, ErrImageNeverPull, InvalidImageName. */
     Err *(*image_ensure)(Runtime *rt, const char *reference, const char *pull_policy, RuntimeImageDone *done, void *arg);
+    /* The id of an image that is here, at once: NULL when it is not, or when only asking would tell (image_ensure). Caller frees. */
+    char *(*image_find)(Runtime *rt, const char *reference);
     /* The image's own user, so that runAsNonRoot can be checked before a start; both may be NULL/-1. Sync. */
     Err *(*image_user)(Runtime *rt, const char *image_id, int64_t *ret_uid, char **ret_name);
     Err *(*container_create)(Runtime *rt, const char *uid, const char *sandbox_id, const ContainerConfig *c,

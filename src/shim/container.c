@@ -55,8 +55,9 @@ json_t *ctr_rec(const Ctr *c)
 
 void ctr_set(Ctr *c, json_t *v, StoreWhen when)
 {
+    json_t *told = json_incref(v);
     shim_log_err(store_set(&c->shim->store, "containers", c->id, v, when), "record a container");
-    server_tell_set(c->shim, "containers", c->id);
+    server_tell_merge(c->shim, "containers", c->id, told);
 }
 
 void ctr_set_state(Ctr *c, CtrState state, json_t *v, StoreWhen when)
@@ -75,7 +76,8 @@ Ctr *ctr_new(Shim *s, const char *id, CtrState state)
 {
     Ctr *c = NEW(Ctr);
     *c = (Ctr){.shim = s, .next = s->ctrs, .id = mem_dup_str(id), .state = state, .pidfd = -EBADF, .stdin_fd = -EBADF,
-               .console = -EBADF, .gate = -EBADF, .mnt_ns = -EBADF, .log.fd = -EBADF};
+               .console = -EBADF, .gate = -EBADF, .mnt_ns = -EBADF,
+               .message_fd = -EBADF, .oom_fd = -EBADF, .log.fd = -EBADF};
     for (size_t i = 0; i < PODLOG_STREAMS; i++)
         c->stream[i] = (Stream){.ctr = c, .fd = -EBADF};
     s->ctrs = c;
@@ -91,6 +93,8 @@ void ctr_discard(Ctr *c, bool runtime_knows)
     gate_close(c);
     watch_drop(s, c->watch);
     fd_close(c->pidfd);
+    fd_close(c->message_fd);
+    fd_close(c->oom_fd);
     trash_add(s, c->id, json_str(ctr_rec(c), "cgroup"), runtime_knows, MOVE(c->mnt_ns, -EBADF));
     shim_log_err(store_del(&s->store, "containers", c->id), "record the removal of a container");
     server_tell_gone(s, "containers", c->id);
@@ -108,11 +112,20 @@ void ctr_discard(Ctr *c, bool runtime_knows)
 
 /* --- the end ------------------------------------------------------------------------------------------------------ */
 
+/* Opens what its end will be asked, while there is time. The message file is what is mounted in the container now: it stays that. */
+void ctr_open_last(Ctr *c)
+{
+    const char *path = json_str(ctr_rec(c), "message_path"), *cgroup = json_str(ctr_rec(c), "cgroup");
+    if (path && c->message_fd < 0)
+        c->message_fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (cgroup && c->oom_fd < 0)
+        c->oom_fd = cgroup_oom_open(&c->shim->cgroups, cgroup);
+}
+
 /* The last bytes of the file that the container wrote its last words to: a file of the Pod's, but what it is made of is
  * the container's choice. */
-static void message_file(const char *path, Str *out)
+static void message_file(int fd, Str *out)
 {
-    SCOPED(fd_close) int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) : -EBADF;
     struct stat st;
     if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
         return;
@@ -126,7 +139,7 @@ static json_t *exit_message(const Ctr *c, int code)
 {
     const json_t *rec = ctr_rec(c);
     SCOPED(str_done) Str text = {0};
-    message_file(json_str(rec, "message_path"), &text);
+    message_file(c->message_fd, &text);
     if (text.n == 0 && code != 0 && json_flag(rec, "message_fallback", false)) {
         SCOPED(mem_free) char *tail = podlog_tail(json_str(rec, "log_path"));
         str_add(&text, tail);
@@ -136,7 +149,6 @@ static json_t *exit_message(const Ctr *c, int code)
 
 static json_t *exit_facts(Ctr *c, bool known, int status)
 {
-    const json_t *rec = ctr_rec(c);
     json_t *v = json_object();
     (void)json_object_set_new(v, "exit_known", json_boolean(known));
     (void)json_object_set_new(v, "finished_at_ns", json_integer(os_now_ns()));
@@ -145,8 +157,8 @@ static json_t *exit_facts(Ctr *c, bool known, int status)
         return v;
     int sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     int code = sig ? 128 + sig : WEXITSTATUS(status);
-    const char *cgroup = json_str(rec, "cgroup");
-    bool oom = code != 0 && !c->doomed && cgroup && cgroup_oom_kills(&c->shim->cgroups, cgroup) > 0;
+    ctr_open_last(c);
+    bool oom = code != 0 && !c->doomed && cgroup_oom_read(c->oom_fd) > 0;
     (void)json_object_set_new(v, "exit_code", json_integer(code));
     (void)json_object_set_new(v, "signal", json_integer(sig));
     (void)json_object_set_new(v, "reason", json_string(oom ? "OOMKilled" : code == 0 ? "Completed" : "Error"));
@@ -334,6 +346,7 @@ static Err *created_hold(Ctr *c, bool *ret_dead, int *ret_status)
     /* Without this the last process would take the mounts down on its way out, before anybody hears of its end. */
     SCOPED(mem_free) char *ns = mem_fmt("/proc/%d/ns/mnt", (int)c->pid);
     c->mnt_ns = open(ns, O_RDONLY | O_CLOEXEC);
+    ctr_open_last(c);
     ctr_watch(c, true);
     return NULL;
 }
@@ -723,7 +736,8 @@ void ctr_remove(Ctr *c, Req *r)
         r->next = c->remove_reqs;
         c->remove_reqs = r;
     }
-    if (!json_flag(ctr_rec(c), "removing", false))
+    bool at_once = c->state == CTR_EXITED && json_flag(ctr_rec(c), "pid_private", true);
+    if (!at_once && !json_flag(ctr_rec(c), "removing", false))
         ctr_set(c, json_pack("{s:b}", "removing", 1), STORE_LATER);
     remove_progress(c);
 }

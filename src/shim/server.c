@@ -108,6 +108,14 @@ void server_tell_set(Shim *s, const char *what, const char *id)
     tell_all(s, m);
 }
 
+void server_tell_merge(Shim *s, const char *what, const char *id, json_t *members)
+{
+    SCOPED(json_unref) json_t *m =
+        json_pack("{s:s,s:s,s:s,s:o}", "event", "merge", "what", what, "id", id, "value", members);
+    if (s->clients)
+        tell_all(s, m);
+}
+
 void server_tell_gone(Shim *s, const char *what, const char *id)
 {
     SCOPED(json_unref) json_t *m = json_pack("{s:s,s:s,s:s}", "event", "gone", "what", what, "id", id);

@@ -131,6 +131,8 @@ void reqs_finish(Req **list, Err *e);
 MUST_USE Err *server_start(Shim *s);
 void server_stop(Shim *s);
 void server_tell_set(Shim *s, const char *what, const char *id);
+/* Members that have changed; taken. For an object that the clients know. */
+void server_tell_merge(Shim *s, const char *what, const char *id, json_t *members);
 void server_tell_gone(Shim *s, const char *what, const char *id);
 /* ops.c: carries out <r>, taken. */
 void ops_dispatch(Req *r);
@@ -162,6 +164,7 @@ struct Ctr {
     int console;        /* listening socket while the terminal has not come */
     int gate;           /* socket to the gate of a standby, until its program runs; -EBADF = none */
     uv_poll_t *gate_poll;
+    int message_fd, oom_fd; /* what its end will be asked: kept open, since to open them then takes long. -EBADF = none */
     bool log_owed;      /* the log is to be opened when there is time, or something to write */
     int mnt_ns;         /* keeps the mount namespace over the end of its processes; -EBADF = none */
     bool starting;      /* `start` is under way */
@@ -185,6 +188,7 @@ MUST_USE char *ctr_path(const Shim *s, const char *id, const char *what);
 /* The same below the writable layer's directory. */
 MUST_USE char *ctr_layer_path(const Shim *s, const char *id, const char *what);
 bool ctr_alive(const Ctr *c);
+void ctr_open_last(Ctr *c);
 Ctr *ctr_new(Shim *s, const char *id, CtrState state); /* links it; the record must be in the store */
 void ctr_prepare(Req *r);
 void ctr_create(Ctr *c, Req *r);

@@ -2,9 +2,11 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <zlib.h>
 
 #include "os/fault.h"
 #include "os/fs.h"
+#include "wire/shimwire.h"
 
 #define JOURNAL_MAX ((size_t)64u << 20)
 #define RESERVE_BYTES (64 * 1024)
@@ -12,35 +14,12 @@
 
 static const char *const kinds[] = {"sandboxes", "containers", "trash"};
 
-static uint32_t crc32_of(const char *p, size_t n) /* IEEE 802.3, reflected */
-{
-    uint32_t crc = ~0u;
-    for (size_t i = 0; i < n; i++) {
-        crc ^= (unsigned char)p[i];
-        for (int b = 0; b < 8; b++)
-            crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320u : 0);
-    }
-    return ~crc;
-}
-
 static json_t *doc_new(void)
 {
     json_t *doc = json_object();
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
         (void)json_object_set_new(doc, kinds[i], json_object());
     return doc;
-}
-
-static void merge(json_t *into, json_t *v)
-{
-    const char *key;
-    json_t *value;
-    json_object_foreach(v, key, value) {
-        if (json_is_null(value))
-            (void)json_object_del(into, key);
-        else
-            (void)json_object_set(into, key, value);
-    }
 }
 
 static bool apply(json_t *doc, const json_t *line)
@@ -63,7 +42,7 @@ static bool apply(json_t *doc, const json_t *line)
         object = json_object();
         (void)json_object_set_new(kind, id, object);
     }
-    merge(object, v);
+    shim_merge(object, v);
     return true;
 }
 
@@ -75,7 +54,7 @@ static bool replay_line(json_t *doc, const char *p, size_t n)
     memcpy(head, p, 8);
     head[8] = '\0';
     unsigned long crc = strtoul(head, &end, 16);
-    if (end != head + 8 || crc != crc32_of(p + 9, n - 9))
+    if (end != head + 8 || crc != crc32(0, (const Bytef *)p + 9, (uInt)(n - 9)))
         return false;
     SCOPED(json_unref) json_t *line = NULL;
     Err *e = json_parse(p + 9, n - 9, &line);
@@ -100,7 +79,7 @@ json_t *store_replay(const char *text, size_t n, size_t *ret_bad)
 static void line_put(Str *out, const json_t *line)
 {
     SCOPED(mem_free) char *text = json_dumps(line, JSON_COMPACT);
-    str_fmt(out, "%08x %s\n", crc32_of(text, strlen(text)), text);
+    str_fmt(out, "%08lx %s\n", crc32(0, (const Bytef *)text, (uInt)strlen(text)), text);
 }
 
 static json_t *line_set(const char *kind, const char *id, json_t *v)

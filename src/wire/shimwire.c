@@ -132,3 +132,15 @@ bool shim_base64_read(const char *text, Str *ret)
     }
     return true;
 }
+
+void shim_merge(json_t *into, json_t *members)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(members, key, value) {
+        if (json_is_null(value))
+            (void)json_object_del(into, key);
+        else
+            (void)json_object_set(into, key, value);
+    }
+}

@@ -4,8 +4,9 @@
  * of JSON. The client sends requests, the shim answers each once, in any order, and sends events at any time:
  *   request  {"id": 7, "op": "start", ...}
  *   reply    {"id": 7, "ok": {...}}  or  {"id": 7, "error": {"kind": N, "errno": N, "text": "...", "reason": "..."}}
- *   event    {"event": "hello", "version": 1, "pid": N, "facts": {"sandboxes": {ID: {...}}, "containers": {ID: {...}}}}
- *            {"event": "set", "what": "sandboxes" | "containers", "id": ID, "value": {...}}   replaces the object
+ *   event    {"event": "hello", "version": 2, "pid": N, "facts": {"sandboxes": {ID: {...}}, "containers": {ID: {...}}}}
+ *            {"event": "set", "what": "sandboxes" | "containers", "id": ID, "value": {...}}   replaces or adds the object
+ *            {"event": "merge", "what": ..., "id": ID, "value": {...}}   sets these members of it; null removes one
  *            {"event": "gone", "what": ..., "id": ID}
  * hello comes first on every connection and is complete; from then on the events keep the receiver's copy equal.
  *
@@ -34,7 +35,7 @@
 #include "base/str.h"
 #include "wire/json.h"
 
-#define SHIM_WIRE_VERSION 1
+#define SHIM_WIRE_VERSION 2
 #define SHIM_WIRE_MAX ((size_t)4u << 20) /* of one message; jansson's own bound in json_parse() is the same */
 
 /* Appends one frame to <out>. ERR_LIMIT when the message is too large. */
@@ -43,6 +44,8 @@ MUST_USE Err *shim_frame_put(Str *out, const json_t *message);
  * when there is no whole frame yet. ERR_INVALID, ERR_LIMIT: the stream is broken beyond repair. */
 MUST_USE Err *shim_frame_get(const char *p, size_t n, json_t **ret, size_t *ret_used);
 
+/* What an event "merge", and a line of the shim's journal, do to an object. */
+void shim_merge(json_t *into, json_t *members);
 /* Error <-> its JSON object. shim_error_read of anything else gives ERR_INVALID. */
 MUST_USE json_t *shim_error_json(const Err *e);
 MUST_USE Err *shim_error_read(const json_t *j);

@@ -202,6 +202,12 @@ static Err *f_image_ensure(Runtime *rt, const char *reference, const char *polic
     return NULL;
 }
 
+static char *f_image_find(Runtime *rt, const char *reference)
+{
+    (void)rt, (void)reference;
+    return NULL;
+}
+
 static Err *f_image_user(Runtime *rt, const char *image_id, int64_t *ret_uid, char **ret_name)
 {
     (void)rt, (void)image_id;
@@ -406,6 +412,7 @@ Runtime *fake_runtime_new(uv_loop_t *loop)
         .sandbox_stop = f_sandbox_stop,
         .sandbox_remove = f_sandbox_remove,
         .image_ensure = f_image_ensure,
+        .image_find = f_image_find,
         .image_user = f_image_user,
         .container_create = f_container_create,
         .container_prepare = f_container_prepare,

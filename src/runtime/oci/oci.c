@@ -116,6 +116,14 @@ static Err *oci_image_ensure(Runtime *base, const char *reference, const char *p
     return NULL;
 }
 
+static char *find_image(Runtime *base, const char *reference)
+{
+    char *id = NULL;
+    Err *e = image_find(((OciRuntime *)base)->images, reference, &id);
+    err_free(e);
+    return e ? NULL : id;
+}
+
 static Err *image_user(Runtime *base, const char *image_id, int64_t *ret_uid, char **ret_name)
 {
     SCOPED(image_free) Image *image = NULL;
@@ -297,6 +305,7 @@ static const RuntimeOps oci_ops = {
     .sandbox_stop = oci_sandbox_stop,
     .sandbox_remove = oci_sandbox_remove,
     .image_ensure = oci_image_ensure,
+    .image_find = find_image,
     .image_user = image_user,
     .container_create = oci_container_create,
     .container_prepare = oci_container_prepare,

@@ -115,7 +115,10 @@ static Err *on_event(ShimClient *c, json_t *m)
     if (!kind || !id)
         return err_new(ERR_INVALID, 0, "an event of the shim names nothing");
     c->changed = true;
-    if (str_eq(event, "set"))
+    json_t *there = json_object_get(kind, id);
+    if (str_eq(event, "merge") && there)
+        shim_merge(there, json_object_get(m, "value"));
+    else if (str_eq(event, "set"))
         (void)json_object_set(kind, id, json_object_get(m, "value"));
     else if (str_eq(event, "gone"))
         (void)json_object_del(kind, id);
