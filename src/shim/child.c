@@ -20,6 +20,7 @@ struct Watch {
     Watch *next;
     pid_t pid;
     int64_t start_ticks;
+    bool early;      /* told before it is reaped */
     int pidfd;       /* foreign processes only */
     uv_poll_t *poll; /* foreign processes only */
     WatchDone *done;
@@ -107,6 +108,13 @@ Watch *watch_child(Shim *s, pid_t pid, WatchDone *done, void *arg)
     return watch_new(s, pid, done, arg);
 }
 
+Watch *watch_child_early(Shim *s, pid_t pid, WatchDone *done, void *arg)
+{
+    Watch *w = watch_new(s, pid, done, arg);
+    w->early = true;
+    return w;
+}
+
 static void on_foreign_end(uv_poll_t *p, int rc, int events)
 {
     (void)events;
@@ -142,18 +150,74 @@ static void reap_one(Shim *s, pid_t pid, int status)
     s->orphans[at].status = status;
 }
 
-static void on_sigchld(uv_signal_t *h, int sig)
+/* waitpid()'s status of what waitid() said. */
+static int wait_status(const siginfo_t *si)
 {
-    (void)sig;
-    Shim *s = h->data;
+    return si->si_code == CLD_EXITED ? si->si_status << 8 : si->si_status | (si->si_code == CLD_DUMPED ? 0x80 : 0);
+}
+
+/* The first watch whose process has ended and has not been told; *ret_status as waitpid() has it. */
+static Watch *find_ended(const Shim *s, int *ret_status)
+{
+    for (Watch *w = s->watches; w; w = w->next) {
+        siginfo_t si = {0};
+        if (!w->early || waitid(P_PID, (id_t)w->pid, &si, WEXITED | WNOHANG | WNOWAIT) < 0 || si.si_pid != w->pid)
+            continue;
+        *ret_status = wait_status(&si);
+        return w;
+    }
+    return NULL;
+}
+
+/* Tells the ends of containers. Their zombies stay until child_reap(): should we die now, the next shim still learns from them. */
+static void tell_early(Shim *s)
+{
+    int status;
+    for (Watch *w; (w = find_ended(s, &status)) != NULL;) { /* anew each time: what a callback does to the list is its own affair */
+        s->told = mem_grow(s->told, s->n_told + 1, sizeof *s->told);
+        s->told[s->n_told++] = w->pid;
+        watch_fire(w, true, status);
+    }
+}
+
+static bool was_told(Shim *s, pid_t pid)
+{
+    for (size_t i = 0; i < s->n_told; i++)
+        if (s->told[i] == pid) {
+            s->told[i] = s->told[--s->n_told];
+            return true;
+        }
+    return false;
+}
+
+static void reap_all(Shim *s)
+{
     for (;;) {
         int status;
         pid_t pid = waitpid(-1, &status, WNOHANG);
         if (pid <= 0)
             return;
         fault_step("shim.exit.reaped");
-        reap_one(s, pid, status);
+        if (!was_told(s, pid))
+            reap_one(s, pid, status);
     }
+}
+
+bool child_reap(Shim *s)
+{
+    if (!s->n_told)
+        return false;
+    reap_all(s);
+    return true;
+}
+
+static void on_sigchld(uv_signal_t *h, int sig)
+{
+    (void)sig;
+    Shim *s = h->data;
+    tell_early(s);
+    if (!s->n_told) /* else at the end of this turn */
+        reap_all(s);
 }
 
 bool orphan_take(Shim *s, pid_t pid, int *ret_status)

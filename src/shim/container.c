@@ -90,11 +90,15 @@ void ctr_discard(Ctr *c, bool runtime_knows)
     Req *waiting = MOVE(c->remove_reqs, NULL);
     fault_step("shim.remove");
     streams_close(c);
+    if (ctr_is_standby(c))
+        ctr_log_drop(c);
     gate_close(c);
     watch_drop(s, c->watch);
     fd_close(c->pidfd);
     fd_close(c->message_fd);
     fd_close(c->oom_fd);
+    /* Of one that has ended, the runtime's `delete` would do no more than we do, but for hooks. */
+    runtime_knows = runtime_knows && (c->state != CTR_EXITED || json_flag(ctr_rec(c), "hooks", false));
     trash_add(s, c->id, json_str(ctr_rec(c), "cgroup"), runtime_knows, MOVE(c->mnt_ns, -EBADF));
     shim_log_err(store_del(&s->store, "containers", c->id), "record the removal of a container");
     server_tell_gone(s, "containers", c->id);
@@ -234,7 +238,7 @@ void ctr_on_exit(void *ctr, bool known, int status)
 void ctr_watch(Ctr *c, bool ours)
 {
     if (ours) {
-        c->watch = watch_child(c->shim, c->pid, ctr_on_exit, c);
+        c->watch = watch_child_early(c->shim, c->pid, ctr_on_exit, c);
         return;
     }
     int dup = fcntl(c->pidfd, F_DUPFD_CLOEXEC, 3);
@@ -286,7 +290,7 @@ void ctr_prepare(Req *r)
 static json_t *create_record(const json_t *body)
 {
     static const char *const facts[] = {"name", "attempt", "image", "image_id", "spec_hash", "log_path"};
-    static const char *const top[] = {"cgroup", "pid_private", "stop_signal", "tty", "stdin", "standby", "key"};
+    static const char *const top[] = {"cgroup", "hooks", "pid_private", "stop_signal", "tty", "stdin", "standby", "key"};
     json_t *v = json_object();
     for (size_t i = 0; i < ARRAY_LEN(facts); i++)
         (void)json_object_set(v, facts[i], json_object_get(json_object_get(body, "facts"), facts[i]));
@@ -512,7 +516,7 @@ void ctr_create(Ctr *c, Req *r)
     e = bundle_write(c, config);
     if (!e)
         e = streams_make(c);
-    if (!e && !ctr_is_standby(c)) /* the log of one that may never run would be seen */
+    if (!e)
         e = ctr_log_open(c);
     if (e)
         ctr_create_failed(c, e);

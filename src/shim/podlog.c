@@ -67,6 +67,14 @@ Err *podlog_open(PodLog *l, const char *path, int64_t max_bytes, int max_files)
     return e;
 }
 
+Err *podlog_rename(PodLog *l, const char *path)
+{
+    if (fault_hit("rename") || rename(l->path, path) < 0)
+        return err_new(ERR_SYS, errno, "rename log %s to %s", l->path, path);
+    mem_set_str(&l->path, path);
+    return NULL;
+}
+
 static int by_name(const void *a, const void *b)
 {
     return strcmp(*(char *const *)a, *(char *const *)b);

@@ -28,6 +28,8 @@ typedef struct {
 
 /* Appends to <path>, made with its folders (0755, file 0640) when absent. */
 MUST_USE Err *podlog_open(PodLog *l, const char *path, int64_t max_bytes, int max_files);
+/* The same file under another name of the same folder, from now on. */
+MUST_USE Err *podlog_rename(PodLog *l, const char *path);
 /* Splits <n> bytes of one stream into lines of <now_ns> and writes those that are complete. */
 void podlog_write(PodLog *l, PodLogStream stream, const char *bytes, size_t n, int64_t now_ns);
 /* The stream has ended: an unfinished line is written as a full one. */

@@ -82,15 +82,22 @@ static void client_flush(Client *c)
 
 /* One write to the journal and one to each client for all that happened in a turn. The journal first: nobody is told what a
  * death of ours would make untrue. */
-static void on_flush(uv_prepare_t *h)
+static void flush_all(Shim *s)
 {
-    Shim *s = h->data;
     shim_log_err(store_flush(&s->store), "write the journal");
     for (Client *c = s->clients, *next; c; c = next) {
         next = c->next;
         if (c->out.n)
             client_flush(c);
     }
+}
+
+static void on_flush(uv_prepare_t *h)
+{
+    Shim *s = h->data;
+    flush_all(s);
+    if (child_reap(s))
+        flush_all(s);
 }
 
 static void tell_all(Shim *s, const json_t *message)

@@ -51,13 +51,15 @@ struct Shim {
     uv_signal_t sigchld;
     uv_pipe_t listener;
     uv_prepare_t flush; /* what was written for the journal and the clients in this turn goes out, in that order */
-    uv_timer_t trash_timer, retry_timer, end_timer, log_timer; /* each with data = the shim */
+    uv_timer_t trash_timer, retry_timer, end_timer, settle_timer; /* each with data = the shim */
     Client *clients;
     uint64_t next_client;
     Watch *watches;
     Cmd *cmds;
     struct { pid_t pid; int status; } orphans[64]; /* strangers that were reaped, the last of n_orphans */
     size_t n_orphans;
+    pid_t *told; /* whose end has been told, to be reaped */
+    size_t n_told;
     Ctr *ctrs;
     Sandbox *sandboxes;
     Trash *trash;
@@ -84,6 +86,9 @@ typedef void WatchDone(void *arg, bool known, int status);
 void child_init(Shim *s);
 /* Our own child: its end comes from the reaper. */
 Watch *watch_child(Shim *s, pid_t pid, WatchDone *done, void *arg);
+/* The same, told before it is reaped: that takes the kernel 0.1 ms, and can wait until the others know. */
+Watch *watch_child_early(Shim *s, pid_t pid, WatchDone *done, void *arg);
+bool child_reap(Shim *s); /* at the end of a turn: reaps those. true: other ends may have been told meanwhile */
 /* Any process by pidfd, taken. */
 Watch *watch_pidfd(Shim *s, int pidfd, pid_t pid, int64_t start_ticks, WatchDone *done, void *arg);
 void watch_drop(Shim *s, Watch *w); /* never calls done */
@@ -165,7 +170,6 @@ struct Ctr {
     int gate;           /* socket to the gate of a standby, until its program runs; -EBADF = none */
     uv_poll_t *gate_poll;
     int message_fd, oom_fd; /* what its end will be asked: kept open, since to open them then takes long. -EBADF = none */
-    bool log_owed;      /* the log is to be opened when there is time, or something to write */
     int mnt_ns;         /* keeps the mount namespace over the end of its processes; -EBADF = none */
     bool starting;      /* `start` is under way */
     bool doomed;        /* kill it as soon as it exists */
@@ -207,11 +211,10 @@ void ctr_on_exit(void *ctr, bool known, int status);
 void ctr_discard(Ctr *c, bool runtime_knows);
 /* Answers the create request with <e> (taken) and discards <c>. */
 void ctr_create_failed(Ctr *c, Err *e);
-/* What the create request said about logs, opened. */
+/* What the create request said about logs, opened; that of a standby has another name until ctr_log_begin(). */
 MUST_USE Err *ctr_log_open(Ctr *c);
-/* The same in a moment, at the first output, or at the end: making a file takes as long as starting the program does. */
-void ctr_log_later(Ctr *c);
-void ctr_log_ensure(Ctr *c);
+MUST_USE Err *ctr_log_begin(Ctr *c);
+void ctr_log_drop(Ctr *c); /* of a standby that will never run */
 /* Lets the runtime's `start` run a created container. */
 void ctr_start_runtime(Ctr *c, Req *r);
 /* The program runs since <started_at_ns>: says so, and deals with an end that came meanwhile. */

@@ -147,7 +147,7 @@ void standby_release(Ctr *c, Req *r)
     if (!gate) {
         ctr_set_state(c, CTR_CREATED, json_pack("{s:n,s:n,s:I}", "standby", "key", "created_at_ns", (json_int_t)os_now_ns()),
                       STORE_NOW);
-        shim_log_err(ctr_log_open(c), "open the log of a container");
+        shim_log_err(ctr_log_begin(c), "begin the log of a container");
         streams_start(c);
         ctr_start_runtime(c, r);
         return;
@@ -162,7 +162,7 @@ void standby_release(Ctr *c, Req *r)
         refused(c, errno);
         return;
     }
-    ctr_log_later(c);
+    shim_log_err(ctr_log_begin(c), "begin the log of a container");
     streams_start(c);
 }
 

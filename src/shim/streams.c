@@ -1,6 +1,6 @@
-/* A container's output goes through FIFOs that the container holds open for reading too (O_RDWR): when the shim dies, the
- * container gets no SIGPIPE, its writes go into the pipe, and the next shim reads on. The pipe ends (read returns 0) when
- * the last process of the container has gone. */
+/* A container's output goes through FIFOs that both sides hold open both ways (O_RDWR). The container, for reading too: when the shim
+ * dies, it gets no SIGPIPE, its writes go into the pipe, and the next shim reads on. We, for writing too: then the end of a
+ * container does not wake us twice, by its pipes before it can be waited for; what lies in them is read at its end. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -11,7 +11,7 @@
 #include "shim/shim.h"
 
 #define READ_BYTES 65536
-#define LOG_DELAY_MS 5
+#define SETTLE_MS 5
 #define TURN_READS 4    /* at most this many reads a stream a turn: one chatty container does not starve the others */
 #define DRAIN_READS 64  /* at the end of a container: a pipe holds 64 KiB unless somebody enlarged it */
 
@@ -22,30 +22,66 @@ static void handle_free(uv_handle_t *h)
     mem_free(h);
 }
 
-Err *ctr_log_open(Ctr *c)
+/* Of a standby: beside the log that it will write, under a name that nobody reads. Caller frees. */
+static char *next_path(const Ctr *c)
+{
+    const char *path = str_or(json_str(ctr_rec(c), "log_path"), ""), *slash = strrchr(path, '/');
+    return mem_fmt("%.*s/.next.%.16s", slash ? (int)(slash - path) : 0, path, c->id);
+}
+
+static Err *log_open(Ctr *c, const char *path)
 {
     const json_t *rec = ctr_rec(c);
-    return podlog_open(&c->log, json_str(rec, "log_path"), json_i64(rec, "log_max_bytes", 0),
-                       (int)json_i64(rec, "log_max_files", 5));
+    return podlog_open(&c->log, path, json_i64(rec, "log_max_bytes", 0), (int)json_i64(rec, "log_max_files", 5));
 }
 
-void ctr_log_ensure(Ctr *c)
+Err *ctr_log_open(Ctr *c)
 {
-    if (MOVE(c->log_owed, false))
-        shim_log_err(ctr_log_open(c), "open the log of a container");
+    if (!ctr_is_standby(c))
+        return log_open(c, json_str(ctr_rec(c), "log_path"));
+    SCOPED(mem_free) char *next = next_path(c);
+    return log_open(c, next);
 }
 
-static void on_log_timer(uv_timer_t *t)
+Err *ctr_log_begin(Ctr *c)
+{
+    const char *path = json_str(ctr_rec(c), "log_path");
+    Err *e = podlog_rename(&c->log, path);
+    if (!e)
+        return NULL;
+    err_free(e); /* somebody has tidied up: make it anew */
+    podlog_close(&c->log);
+    return log_open(c, path);
+}
+
+void ctr_log_drop(Ctr *c)
+{
+    SCOPED(mem_free) char *next = next_path(c);
+    (void)unlink(next);
+}
+
+static void stream_end(Stream *st)
+{
+    if (st->poll) {
+        (void)uv_poll_stop(st->poll);
+        uv_close((uv_handle_t *)st->poll, handle_free);
+        st->poll = NULL;
+    }
+    fd_close(MOVE(st->fd, -EBADF));
+}
+
+/* What can wait: closing the pipes of what has ended. */
+static void on_settle_timer(uv_timer_t *t)
 {
     for (Ctr *c = ((Shim *)t->data)->ctrs; c; c = c->next)
-        ctr_log_ensure(c);
+        for (int i = 0; c->state == CTR_EXITED && i < PODLOG_STREAMS; i++)
+            stream_end(&c->stream[i]);
 }
 
-void ctr_log_later(Ctr *c)
+static void settle_later(Ctr *c)
 {
-    c->log_owed = true;
-    if (!uv_is_active((uv_handle_t *)&c->shim->log_timer))
-        (void)uv_timer_start(&c->shim->log_timer, on_log_timer, LOG_DELAY_MS, 0);
+    if (!uv_is_active((uv_handle_t *)&c->shim->settle_timer))
+        (void)uv_timer_start(&c->shim->settle_timer, on_settle_timer, SETTLE_MS, 0);
 }
 
 Err *streams_make(Ctr *c)
@@ -73,7 +109,7 @@ Err *streams_open(Ctr *c, int ret_fds[3])
 {
     Err *e = NULL;
     for (int i = 0; i < 2 && !e; i++)
-        e = fifo_open(c, i + 1, O_RDONLY | O_NONBLOCK, &c->stream[i].fd);
+        e = fifo_open(c, i + 1, O_RDWR | O_NONBLOCK, &c->stream[i].fd);
     for (int i = 1; i < 3 && !e; i++)
         e = fifo_open(c, i, O_RDWR, &ret_fds[i]);
     if (!e && json_flag(ctr_rec(c), "stdin", false)) {
@@ -98,16 +134,6 @@ char *streams_take(Ctr *c)
     return str_take(&out);
 }
 
-static void stream_end(Stream *st)
-{
-    if (st->poll) {
-        (void)uv_poll_stop(st->poll);
-        uv_close((uv_handle_t *)st->poll, handle_free);
-        st->poll = NULL;
-    }
-    fd_close(MOVE(st->fd, -EBADF));
-}
-
 /* false when nothing more comes now. */
 static bool stream_read(Stream *st)
 {
@@ -116,7 +142,6 @@ static bool stream_read(Stream *st)
     PodLogStream which = (PodLogStream)(st - c->stream);
     ssize_t n = fault_hit("read") ? -1 : read(st->fd, buf, sizeof buf);
     if (n > 0) {
-        ctr_log_ensure(c);
         podlog_write(&c->log, which, buf, (size_t)n, os_now_ns());
         if (podlog_take_warning(&c->log))
             shim_log("log of container %s: cannot be written; lines are being dropped", json_str(ctr_rec(c), "name"));
@@ -157,6 +182,9 @@ void streams_drain(Ctr *c)
     for (int i = 0; i < PODLOG_STREAMS; i++)
         for (int n = 0; n < DRAIN_READS && c->stream[i].fd >= 0 && stream_read(&c->stream[i]); n++) {
         }
+    for (int i = 0; i < PODLOG_STREAMS; i++)
+        podlog_end(&c->log, (PodLogStream)i, os_now_ns());
+    settle_later(c);
 }
 
 Err *streams_adopt(Ctr *c)
@@ -166,7 +194,7 @@ Err *streams_adopt(Ctr *c)
     if (e || json_flag(rec, "tty", false)) /* a terminal died with the shim that held it */
         return e;
     for (int i = 0; i < 2 && !e; i++)
-        e = fifo_open(c, i + 1, O_RDONLY | O_NONBLOCK, &c->stream[i].fd);
+        e = fifo_open(c, i + 1, O_RDWR | O_NONBLOCK, &c->stream[i].fd);
     if (!e && json_flag(rec, "stdin", false))
         e = fifo_open(c, 0, O_RDWR | O_NONBLOCK, &c->stdin_fd);
     if (!e)
@@ -176,7 +204,6 @@ Err *streams_adopt(Ctr *c)
 
 void streams_close(Ctr *c)
 {
-    ctr_log_ensure(c); /* one that said nothing has a log, too */
     for (int i = 0; i < PODLOG_STREAMS; i++)
         stream_end(&c->stream[i]);
     fd_close(MOVE(c->stdin_fd, -EBADF));

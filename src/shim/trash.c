@@ -134,7 +134,7 @@ void trash_run(Shim *s)
     Trash *oldest = NULL;
     for (Trash *t = s->trash; t; t = t->next) {
         if (t->running)
-            return; /* one at a time */
+            return; /* one command at a time */
         oldest = t;
     }
     if (!oldest)

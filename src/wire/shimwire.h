@@ -20,7 +20,7 @@
  *   prepare        {container, sandbox, lower: [dirs, lowest first]} -> {rootfs}
  *   create         {container, config: {...config.json}, facts: {name, attempt, image, image_id, spec_hash, log_path},
  *                   log: {max_bytes, max_files}, cgroup, pid_private, stop_signal, tty, stdin, message: {path, fallback},
- *                   standby: "gate" | "create", key}
+ *                   standby: "gate" | "create", key, hooks: true when the config has some}
  *                  with standby: it is made ahead and not a container yet; state "standby", key (the agent's, opaque) and
  *                  standby_bytes (memory that it holds) are in its record until it is started -> {bytes}
  *   start          {container}             of a standby: lets it go; error reason StandbyLost = it is gone, make it plainly

@@ -67,7 +67,7 @@ class Client:
             os.close(here)
         self.buf, self.next_id, self.replies, self.order = b"", 1, {}, []
         hello = self.message()
-        assert hello["event"] == "hello" and hello["version"] == 1
+        assert hello["event"] == "hello" and hello["version"] == 2
         self.facts, self.pid = hello["facts"], hello["pid"]
 
     def message(self):
@@ -86,6 +86,13 @@ class Client:
     def take(self, m):
         if m.get("event") == "set":
             self.facts[m["what"]][m["id"]] = m["value"]
+        elif m.get("event") == "merge":
+            o = self.facts[m["what"]][m["id"]]
+            for k, v in m["value"].items():
+                if v is None:
+                    o.pop(k, None)
+                else:
+                    o[k] = v
         elif m.get("event") == "gone":
             self.facts[m["what"]].pop(m["id"], None)
         else:

@@ -114,14 +114,15 @@ static json_t *create_request(const CreateOp *op, const PodShim *p, const char *
     const ContainerConfig *c = &op->config.c;
     const char *dir = json_str(json_object_get(pod_sandbox(p, op->sandbox_id), "meta"), "log_directory");
     SCOPED(mem_free) char *log = c->log_path[0] == '/' ? mem_dup_str(c->log_path) : mem_fmt("%s/%s", str_or(dir, ""), c->log_path);
+    bool hooks = json_object_size(json_object_get(spec, "hooks")) > 0; /* CDI's */
     json_t *standby = op->prepare == PREPARE_OFF ? NULL : json_string(prepare_mode_names[op->prepare]);
     return json_pack(
-        "{s:s,s:s,s:o,s:{s:s,s:I,s:s?,s:s?,s:s?,s:s},s:{s:I,s:i},s:s,s:b,s:s?,s:b,s:b,s:{s:s?,s:b},s:o*,s:s*}", "op", "create", "container",
+        "{s:s,s:s,s:o,s:{s:s,s:I,s:s?,s:s?,s:s?,s:s},s:{s:I,s:i},s:s,s:b,s:s?,s:b,s:b,s:{s:s?,s:b},s:o*,s:s*,s:b}", "op", "create", "container",
         op->id, "config", spec, "facts", "name", c->name, "attempt", (json_int_t)c->attempt, "image", c->image, "image_id",
         c->image_id, "spec_hash", c->spec_hash, "log_path", log, "log", "max_bytes", (json_int_t)op->rt->log_max_bytes, "max_files",
         op->rt->log_max_files, "cgroup", cgroup, "pid_private", c->pid == NS_CONTAINER, "stop_signal",
         c->stop_signal ? c->stop_signal : op->image->stop_signal, "tty", c->tty, "stdin", c->stdin_, "message", "path",
-        c->termination_message_host_path, "fallback", c->termination_message_from_logs, "standby", standby, "key", op->key);
+        c->termination_message_host_path, "fallback", c->termination_message_from_logs, "standby", standby, "key", op->key, "hooks", hooks);
 }
 
 static void on_prepared(void *arg, const json_t *ok, json_t *request, Err *err)
