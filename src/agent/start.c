@@ -83,6 +83,22 @@ static void start_failed(StartOp *op, const char *default_reason, Err *err)
 
 /* --- start ------------------------------------------------------------------------------------------------------- */
 
+/* Does the runtime have container <id>, and how is it? */
+static bool instance_of(const Worker *w, const char *id, RunState *ret_state)
+{
+    PodFacts facts = {0};
+    w->agent->cfg.rt->ops->pod_facts(w->agent->cfg.rt, worker_uid(w), &facts);
+    bool found = false;
+    LIST_EACH(f, &facts.containers)
+        if (str_eq(f->id, id)) {
+            found = true;
+            if (ret_state)
+                *ret_state = f->state;
+        }
+    pod_facts_done(&facts);
+    return found;
+}
+
 static void on_started(void *arg, Err *err)
 {
     StartOp *op = arg;
@@ -92,8 +108,8 @@ static void on_started(void *arg, Err *err)
         start_op_free(op);
         return;
     }
-    if (err && op->standby && (err->kind == ERR_UNAVAILABLE || err->kind == ERR_NOT_FOUND)) {
-        err_free(err); /* it could not be had after all */
+    if (err && op->standby && !instance_of(w, op->id, NULL)) {
+        err_free(err); /* the standby could not be had after all, and nothing has run */
         make_plainly(op);
         return;
     }
@@ -109,12 +125,8 @@ static void on_started(void *arg, Err *err)
         return;
     }
     /* An instance that shows its own failed start (Exited 128 StartError) tells the story itself. */
-    PodFacts facts = {0};
-    w->agent->cfg.rt->ops->pod_facts(w->agent->cfg.rt, worker_uid(w), &facts);
-    const ContainerFact *f = pod_facts_newest(&facts, op->container);
-    bool shown = f && f->state == RUN_EXITED && str_eq(f->id, op->id);
-    pod_facts_done(&facts);
-    if (!shown) {
+    RunState state;
+    if (!instance_of(w, op->id, &state) || state != RUN_EXITED) {
         start_failed(op, "RunContainerError", err);
         return;
     }

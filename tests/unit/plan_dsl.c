@@ -146,10 +146,9 @@ static void add_old(World *w, const char *t)
         s->last_state = terminated(strtol(mod(t, "last"), NULL, 10), "before");
 }
 
-static void add_start(World *w, const char *t)
+static void add_start(StartFact *s, const char *t)
 {
     const char *eq = strchr(t, '=');
-    StartFact *s = LIST_ADD(&w->in.starts);
     s->container = mem_dup_strn(t, (size_t)(eq - t));
     s->at_ns = mod(t, "at") ? ago(mod(t, "at")) : DSL_NOW;
     s->state = str_starts(eq + 1, "inflight") ? START_IN_FLIGHT : START_FAILED;
@@ -157,6 +156,24 @@ static void add_start(World *w, const char *t)
         s->reason = mem_dup_strn(eq + 1, strcspn(eq + 1, ","));
         s->message = mem_dup_str("why");
     }
+}
+
+static void add_standby(World *w, const char *t)
+{
+    const char *sharp = strchr(t, '#');
+    StandbyFact *s = LIST_ADD(&w->facts.standbys);
+    s->name = mem_dup_strn(t, (size_t)(sharp - t));
+    s->attempt = (uint32_t)strtoul(sharp + 1, NULL, 10);
+    s->id = mem_fmt("%s.%u!", s->name, s->attempt);
+    s->sandbox_id = mem_dup_str(mod(t, "box") ? mod(t, "box") : "b0");
+}
+
+static void annotate(World *w, const char *value)
+{
+    StrMap *m = &w->pod->metadata.annotations;
+    m->v = mem_grow(m->v, m->n + 1, sizeof *m->v);
+    m->v[m->n].key = mem_dup_str("reprise.io/prepare");
+    m->v[m->n++].value = mem_dup_str(value);
 }
 
 static void add_probe(World *w, const char *t)
@@ -194,7 +211,15 @@ static void add_word(World *w, const char *t)
     else if (str_starts(t, "deadbox"))
         add_box(w, t, true);
     else if (str_starts(t, "start:"))
-        add_start(w, t + 6);
+        add_start(LIST_ADD(&w->in.starts), t + 6);
+    else if (str_starts(t, "preparing:"))
+        add_start(LIST_ADD(&w->in.prepares), t + 10);
+    else if (str_starts(t, "standby:"))
+        add_standby(w, t + 8);
+    else if (str_starts(t, "prepare:"))
+        w->in.config.prepare = str_eq(t + 8, "gate") ? PREPARE_GATE : str_eq(t + 8, "create") ? PREPARE_CREATE : PREPARE_OFF;
+    else if (str_starts(t, "annotate:"))
+        annotate(w, t + 9);
     else if (str_starts(t, "probe:"))
         add_probe(w, t + 6);
     else if (str_starts(t, "old:"))
@@ -296,11 +321,11 @@ char *plan_words(const World *w, const Plan *p)
         str_fmt(&s, "%s%s", s.n ? ", " : "", action_names[a->kind]);
         if (a->container)
             str_fmt(&s, " %s", a->container);
-        if (a->kind == ACT_START || a->kind == ACT_CREATE_SANDBOX || (a->kind == ACT_REMOVE && a->container))
+        if (a->kind == ACT_START || a->kind == ACT_PREPARE || a->kind == ACT_CREATE_SANDBOX || (a->kind == ACT_REMOVE && a->container))
             str_fmt(&s, "#%u", a->attempt);
         else if (a->kind == ACT_KILL && !a->id)
             str_add(&s, "(start)");
-        else if (a->id && !a->container)
+        else if (a->kind == ACT_DISCARD || (a->id && !a->container))
             str_fmt(&s, " %s", a->id);
         if (a->kind == ACT_KILL || a->kind == ACT_KILL_POD)
             str_fmt(&s, " %" PRId64 "s %s", a->grace_ns / NS_PER_S, a->reason);

@@ -8,6 +8,8 @@
  *   probe:NAME=[s][S][l][L][r][R]               startup, liveness, readiness: capital = success, small = failure
  *   old:NAME=running|waiting:REASON|exit:CODE,n=COUNT[,id=ID][,last=CODE][,ready][,started]     the last status
  *   cond:TYPE  phase:PHASE  began=S  backoff:KEY=DELAY,at=S  term:REASON,at=S,grace=S  deleted=S(ahead)  deleted:now (grace 0)
+ *   prepare:off|create|gate  annotate:VALUE (of reprise.io/prepare)  standby:NAME#ATTEMPT[,box=ID] (id NAME.ATTEMPT!)
+ *   preparing:NAME=inflight  preparing:NAME=failed,at=S
  *   sandbox:inflight sandbox:failed,at=S volumes:inflight volumes:failed  gates:off  nobackoff
  *
  * Plan: "actions | PHASE | NAME=STATE[<LAST]#COUNT[r][s] ... | flags". */

@@ -28,6 +28,7 @@ typedef struct {
     bool done;
     uv_timer_t watchdog;
     bool timed_out;
+    PrepareMode prepare;
 } World;
 
 static void on_done(void *arg, const Pod *p)
@@ -49,6 +50,8 @@ static void agent_up(World *w)
     c.plan.retry_ns = 5 * NS_PER_MS; /* a failed request is tried again soon: the test's clock is the real one */
     c.plan.backoff_initial_ns = 2 * NS_PER_MS;
     c.plan.backoff_max_ns = 8 * NS_PER_MS;
+    c.plan.prepare = w->prepare;
+    c.prepare_memory_bytes = 1 << 20;
     CHECK_OK(agent_open(&c, &w->agent));
 }
 
@@ -61,9 +64,9 @@ static void pods_up(World *w)
     CHECK_OK(agent_pod_add(w->agent, MOVE(w->objs.pods.v[0], NULL), &w->objs, &adopted));
 }
 
-static void world_up(World *w)
+static void world_up(World *w, PrepareMode prepare)
 {
-    *w = (World){.dir = "/tmp/reprise-agent-XXXXXX"};
+    *w = (World){.dir = "/tmp/reprise-agent-XXXXXX", .prepare = prepare};
     CHECK(mkdtemp(w->dir) != NULL);
     w->root = mem_fmt("%s/root", w->dir);
     w->logs = mem_fmt("%s/logs", w->dir);
@@ -116,6 +119,15 @@ static bool reach(World *w, bool (*holds)(const World *w))
     return !w->timed_out;
 }
 
+static bool all_prepared(const World *w)
+{
+    PodFacts f;
+    w->rt->ops->pod_facts(w->rt, pod(w)->metadata.uid, &f);
+    size_t n = f.standbys.n;
+    pod_facts_done(&f);
+    return n == 4;
+}
+
 static bool restarted_once(const World *w)
 {
     const PodCondition *c = plan_condition(&pod(w)->status, "AllContainersRestarting");
@@ -147,13 +159,13 @@ static void check_counts(const World *w, int64_t want)
 static void test_restart_in_place(void)
 {
     World w;
-    world_up(&w);
+    world_up(&w, PREPARE_OFF);
     CHECK(reach(&w, all_running));
     SCOPED(mem_free) char *uid = mem_dup_str(pod(&w)->metadata.uid);
     fake_watch_intent(w.rt, intent_stored, &w);
     CHECK(fake_exit(w.rt, uid, "watch", 88));
     CHECK(reach(&w, restarted_once));
-    CHECK(!fake_stats(w.rt)->kill_before_stored); /* the intent was durable before the first kill */
+    CHECK(!fake_stats(w.rt)->kill_before_stored); /* the intent was stored before the first kill */
     CHECK_INT(fake_stats(w.rt)->max_live, 1);
     CHECK_INT(fake_stats(w.rt)->starts, 8);
     check_counts(&w, 1);
@@ -171,13 +183,13 @@ static void test_restart_in_place(void)
 }
 
 /* Whatever request fails, is answered by an error although it was done, or comes late: the Pod is up again, once. */
-static void test_every_request_failing(void)
+static void every_request_failing(PrepareMode prepare)
 {
     static const FakeFault faults[] = {FAKE_FAIL, FAKE_FAIL_AFTER, FAKE_LATE};
     for (size_t k = 0; k < ARRAY_LEN(faults); k++)
         for (unsigned n = 1;; n++) {
             World w;
-            world_up(&w);
+            world_up(&w, prepare);
             fake_stats(w.rt)->fault_at = n;
             fake_stats(w.rt)->fault = faults[k];
             CHECK(reach(&w, all_running));
@@ -198,22 +210,46 @@ static void test_every_request_failing(void)
         }
 }
 
-/* The agent dies after any turn of the loop during a restart; the next one takes the Pod over and finishes it once. */
-static void test_death_at_every_turn(void)
+static void test_every_request_failing(void)
 {
-    for (unsigned turns = 0; turns < 60; turns++) {
+    every_request_failing(PREPARE_OFF);
+}
+
+static void test_every_request_failing_prepared(void)
+{
+    every_request_failing(PREPARE_GATE);
+}
+
+/* A death leaves the disk as it is: what agent_close() would still write is not there. */
+static void crash(World *w)
+{
+    SCOPED(mem_free) char *save = mem_fmt("mkdir -p %s.crash && cd %s && cp -a --parents pods/*/pod*.json %s.crash && cp -a intents %s.crash 2>/dev/null; true",
+                                           w->root, w->root, w->root, w->root);
+    SCOPED(mem_free) char *back = mem_fmt("cd %s && rm -rf intents pods/*/pod*.json && cp -a %s.crash/. . && rm -rf %s.crash", w->root, w->root,
+                                           w->root);
+    CHECK_INT(system(save), 0);
+    agent_close(w->agent); /* its containers go on; what it had asked for is not answered any more */
+    fake_forget_requests(w->rt);
+    for (int i = 0; i < 20; i++)
+        (void)uv_run(&w->loop, UV_RUN_NOWAIT);
+    CHECK_INT(system(back), 0);
+}
+
+/* The agent dies after any turn of the loop during a restart; the next one takes the Pod over and finishes it once. */
+static void death_at_every_turn(PrepareMode prepare)
+{
+    for (unsigned turns = 0; turns < 80; turns++) {
         World w;
-        world_up(&w);
+        world_up(&w, prepare);
         CHECK(reach(&w, all_running));
+        if (prepare != PREPARE_OFF)
+            CHECK(reach(&w, all_prepared));
         SCOPED(mem_free) char *uid = mem_dup_str(pod(&w)->metadata.uid);
         CHECK(fake_exit(w.rt, uid, "watch", 88));
         for (unsigned i = 0; i < turns && !restarted_once(&w); i++)
             (void)uv_run(&w.loop, UV_RUN_NOWAIT);
         bool was_over = restarted_once(&w);
-        agent_close(w.agent); /* its containers go on; what it had asked for is not answered any more */
-        fake_forget_requests(w.rt);
-        for (int i = 0; i < 3; i++)
-            (void)uv_run(&w.loop, UV_RUN_NOWAIT);
+        crash(&w);
         agent_up(&w);
         CHECK_OK(agent_pod_adopt(w.agent, "default", "w", NULL));
         bool ok = reach(&w, restarted_once);
@@ -232,4 +268,36 @@ static void test_death_at_every_turn(void)
     }
 }
 
-TESTS(T(test_restart_in_place), T(test_every_request_failing), T(test_death_at_every_turn))
+static void test_death_at_every_turn(void)
+{
+    death_at_every_turn(PREPARE_OFF);
+}
+
+static void test_death_at_every_turn_prepared(void)
+{
+    death_at_every_turn(PREPARE_GATE);
+}
+
+/* What was prepared is what runs next; then the next is prepared; what is over leaves none. */
+static void test_prepared_ahead(void)
+{
+    World w;
+    world_up(&w, PREPARE_GATE);
+    CHECK(reach(&w, all_prepared));
+    CHECK(fake_exit(w.rt, pod(&w)->metadata.uid, "watch", 88));
+    CHECK(reach(&w, restarted_once));
+    CHECK_INT(fake_stats(w.rt)->released, 4);
+    CHECK_INT(fake_stats(w.rt)->starts, 8);
+    CHECK(reach(&w, all_prepared));
+    check_counts(&w, 1);
+    agent_delete_all(w.agent, 0);
+    CHECK(reach(&w, is_done));
+    PodFacts f;
+    w.rt->ops->pod_facts(w.rt, pod(&w)->metadata.uid, &f);
+    CHECK_INT(f.standbys.n, 0);
+    pod_facts_done(&f);
+    world_down(&w);
+}
+
+TESTS(T(test_prepared_ahead), T(test_every_request_failing_prepared), T(test_death_at_every_turn_prepared),
+      T(test_restart_in_place), T(test_every_request_failing), T(test_death_at_every_turn))

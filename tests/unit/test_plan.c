@@ -625,6 +625,42 @@ static void test_3_8_truth(void)
     world_done(&w);
 }
 
-TESTS(T(test_4_table), T(test_words), T(test_3_8_truth), T(test_3_1_rules), T(test_3_5_sandbox), T(test_3_5_regular), T(test_3_6_init), T(test_3_7_reset), T(test_3_8_statuses),
+#define MLUP "box i#0=exit:0 s#0=running m#0=running old:i=exit:0 old:s=running,ready,started old:m=running,ready,started phase:Running prepare:gate "
+#define MLRUN "Running | i=0:Completed#0r s=run#0rs m=run#0rs |"
+
+static void test_d17_prepare(void)
+{
+    RUN({"the next attempt of each, in order", ML, MLUP, "prepare i#1, prepare s#1, prepare m#1 | " MLRUN},
+        {"what is there or being made is not asked for", ML, MLUP "standby:i#1 preparing:s=inflight", "prepare m#1 | " MLRUN},
+        {"one that failed: again after a while", ML, MLUP "standby:i#1 standby:s#1 preparing:m=failed,at=4", " | " MLRUN " +6s"},
+        {"and then", ML, MLUP "standby:i#1 standby:s#1 preparing:m=failed,at=10", "prepare m#1 | " MLRUN},
+        {"another attempt's is given up", ML, MLUP "standby:i#1 standby:s#1 standby:m#2", "discard m m.2!, prepare m#1 | " MLRUN},
+        {"another sandbox's is given up", ML, MLUP "standby:i#1 standby:s#1 standby:m#1,box=b9", "discard m m.1!, prepare m#1 | " MLRUN},
+        {"a second one is given up", ML, MLUP "standby:i#1 standby:s#1 standby:m#1 standby:m#1", "discard m m.1! | " MLRUN},
+        {"a stranger's is given up", ML, MLUP "standby:i#1 standby:s#1 standby:m#1 standby:x#1", "discard x x.1! | " MLRUN},
+        {"off by flag: those that are there go", ML, MLUP "prepare:off standby:m#1", "discard m m.1! | " MLRUN},
+        {"off by annotation", ML, MLUP "annotate:off standby:m#1", "discard m m.1! | " MLRUN},
+        {"an annotation that says nothing known changes nothing", ML, MLUP "annotate:fast standby:i#1 standby:s#1",
+         "prepare m#1 | " MLRUN},
+        {"no rule, nothing to prepare for", FULL, MLUP, " | " MLRUN},
+        {"a shared process namespace would show it", "\"shareProcessNamespace\":true," ML, MLUP, " | " MLRUN},
+        {"the host's as well", "\"hostPID\":true," ML, MLUP, " | " MLRUN},
+        {"not while one is being started", ML,
+         "box i#0=exit:0 s#0=running old:i=exit:0 old:s=running,ready,started start:m=inflight phase:Pending prepare:gate",
+         " | Pending | i=0:Completed#0r s=run#0rs m=PodInitializing#0 |"},
+        {"not before it is initialized", ML, "box i#0=running old:i=running phase:Pending prepare:gate",
+         " | Pending | i=run#0s s=PodInitializing#0 m=PodInitializing#0 |"},
+        {"kept over the restart", ML, "box i#0=exit:0 s#0=exit:88 m#0=running old:i=exit:0 old:s=running,ready,started "
+         "old:m=running,ready,started phase:Running prepare:gate standby:i#1 standby:s#1 standby:m#1",
+         "kill m 0s RestartingAllContainers, remove i#0 | Running | i=0:Completed#0r s=88:Error#0 m=run#0rs | restarting persist"},
+        {"the one that is being let go is left alone", ML,
+         "box old:i=waiting,n=1,id=i.0 old:s=waiting,n=1,id=s.0 old:m=waiting,n=1,id=m.0 start:i=inflight phase:Running prepare:gate "
+         "standby:i#1 standby:s#1 standby:m#1",
+         " | Pending | i=PodInitializing#1 s=PodInitializing#1 m=PodInitializing#1 |"},
+        {"a Pod that ends needs none", ML, MLUP "deleted=30 standby:m#1",
+         "killPod 30s , discard m m.1! | Running | i=0:Completed#0r s=run#0rs m=run#0rs |"});
+}
+
+TESTS(T(test_d17_prepare), T(test_4_table), T(test_words), T(test_3_8_truth), T(test_3_1_rules), T(test_3_5_sandbox), T(test_3_5_regular), T(test_3_6_init), T(test_3_7_reset), T(test_3_8_statuses),
       T(test_3_9_conditions), T(test_3_9_order_and_times), T(test_4_backoff), T(test_3_11_ending), T(test_kills_by_probes),
       T(test_5_agent_restart))
