@@ -86,8 +86,8 @@ def _outer():
     os.makedirs(work)
     os.chmod(work, 0o755)
     before = cgroups.podman()
-    command = ["unshare", "--mount", "--pid", "--net", "--ipc", "--fork", "--kill-child", "--mount-proc", "--propagation=private", _init(), "--",
-               sys.executable, "-B", *sys.argv]
+    command = ["unshare", "--mount", "--pid", "--net", "--ipc", "--fork", "--kill-child", "--mount-proc", "--propagation=private",
+               _init(), "--", sys.executable, "-B", *sys.argv]
     child = subprocess.Popen(command, env=dict(os.environ, **{INSIDE: work}), preexec_fn=_die_with_parent)
     for sig in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(sig, lambda *_: child.kill())

@@ -45,6 +45,9 @@ def run(name, args, measure, table):
     results = {"benchmark": name, "machine": machine.describe(world, args.build),
                "settings": {"runs": args.runs, "idle_ms": args.idle_ms, "quick": QUICK}}
     results.update(measure(rig, args))
+    results["problems"] = rig.reprise.problems
+    for problem in rig.reprise.problems:
+        say(f"{name}: reprise said: {problem}")
     results["seconds"] = round(time.monotonic() - began, 1)
     if args.output == "json":
         json.dump(results, sys.stdout, indent=1)

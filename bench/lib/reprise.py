@@ -6,7 +6,8 @@ import signal
 import subprocess
 import time
 
-MODES = {"gate": "prepared up to a gate before exec", "create": "prepared up to the runtime's created state", "off": "nothing prepared: the plain order"}
+MODES = {"gate": "prepared up to a gate before exec", "create": "prepared up to the runtime's created state",
+         "off": "nothing prepared: the plain order"}
 DEFAULT = "gate"
 
 
@@ -18,6 +19,7 @@ class Reprise:
         self.program = os.path.join(build, "reprise")
         self.root = nest.path("reprise")
         self.run_dir = nest.run_path("reprise")
+        self.problems = []  # what agents and shims said that they should not have had to say
         self.no_cni = nest.path("no-cni")  # empty: the built-in network, whatever this machine has in /etc/cni
         subprocess.run([self.program, "image", "import", f"--root={self.root}", "--name=localhost/bench:1", image_rootfs], check=True,
                        stdout=subprocess.DEVNULL)
@@ -107,8 +109,11 @@ class Agent:
         with open(manifest, "w", encoding="utf-8") as f:
             f.write("\n---\n".join(p.manifest() for p in pods) + "\n")
         self.events = os.path.join(reprise.nest.run_path("events"), name)
+        self.journals = []
         self.errors = os.path.join(reprise.nest.run_path("events"), name + ".stderr")
-        argv = [reprise.program, "run", manifest, *reprise.options(mode, extra), "-o", "json", "--no-logs"]
+        # Its own mount namespace, as every peer has: none pays for the mounts of the others.
+        argv = ["unshare", "--mount", "--propagation=private", reprise.program, "run", manifest, *reprise.options(mode, extra),
+                "-o", "json", "--no-logs"]
         board.expect(self.starts)
         with open(self.events, "wb") as out, open(self.errors, "wb") as err:
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
@@ -119,9 +124,17 @@ class Agent:
             raise
         self.journals = [Journal(os.path.join(reprise.run_dir, "pods", uid, "journal")) for uid in self.uids()]
 
-    def said(self):
-        with open(self.errors, encoding="utf-8", errors="replace") as f:
-            return f.read()
+    def _complaints(self):
+        """Lines of the agent's stderr but the one that it says when it is told to end, and what its shims logged."""
+        paths = [(self.errors, "reprise run")] + [(os.path.join(os.path.dirname(j.path), "shim.log"), "shim") for j in self.journals]
+        for path, who in paths:
+            try:
+                with open(path, encoding="utf-8", errors="replace") as f:
+                    for line in f:
+                        if line.strip() and "deleting the Pod" not in line:
+                            yield f"{os.path.basename(self.events)}: {who}: {line.strip()}"
+            except FileNotFoundError:
+                pass  # the shim's directory goes with its Pod
 
     def uids(self):
         found = {}
@@ -193,13 +206,18 @@ class Agent:
         return (min(noticed), max(dead)) if noticed else (None, None)
 
     def stop(self, seconds=60):
-        """Deletes the Pods; kills where that takes too long. Returns whether it ended by itself."""
-        self.process.send_signal(signal.SIGINT)
+        """Deletes the Pods; kills where that takes too long. What was said meanwhile is kept with the results."""
+        problems = list(self._complaints())
+        if self.process.poll() is not None:
+            problems.append(f"{os.path.basename(self.events)}: reprise run had ended by itself, status {self.process.returncode}")
+        else:
+            self.process.send_signal(signal.SIGINT)
         try:
             self.process.wait(seconds)
-            return True
         except subprocess.TimeoutExpired:
+            problems.append(f"{os.path.basename(self.events)}: reprise run did not end within {seconds} s of SIGINT")
             for pid in [self.process.pid, *self.shims()]:
                 os.kill(pid, signal.SIGKILL)
             self.process.wait()
-            return False
+        problems += [p for p in self._complaints() if p not in problems]
+        self.reprise.problems += problems
