@@ -154,10 +154,17 @@ Err *podfiles_resolv(const Pod *p, const char *host_resolv_conf, char **ret)
     return e;
 }
 
+#define FILE_MAX ((size_t)1 << 20)
+
 static Err *write_file(const VolumesContext *ctx, const char *name, const char *text)
 {
     SCOPED(mem_free) char *path = pod_path(ctx->root, ctx->pod->metadata.uid, name);
-    return fs_write_atomic(path, text, strlen(text), 0644, false);
+    SCOPED(str_done) Str old = {0};
+    Err *e = fs_read(path, FILE_MAX, &old);
+    bool same = !e && old.n == strlen(text) && memcmp(old.p, text, old.n) == 0;
+    err_free(e);
+    /* A file that is the same stays the same file: containers that were prepared with it still fit. */
+    return same ? NULL : fs_write_atomic(path, text, strlen(text), 0644, false);
 }
 
 Err *podfiles_write(const VolumesContext *ctx, char *const *pod_ips, size_t n_ips)

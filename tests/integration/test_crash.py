@@ -10,9 +10,12 @@ import pytest
 from test_pod_restart import condition, containers_of, running, restarts, shim_of, statuses, worker
 
 AGENT_STEPS = ["container.start", "container.create", "container.created", "container.started", "restart.intent",
-               "restart.durable", "restart.kill", "restart.killed", "restart.remove", "restart.removed", "status.store"]
+               "restart.durable", "restart.kill", "restart.killed", "restart.remove", "restart.removed", "status.store",
+               "standby.make", "standby.made"]
+# Steps of containers that are made in their turn.
+PLAIN_STEPS = ["container.create", "container.created"]
 SHIM_STEPS = ["shim.prepare", "shim.mounted", "shim.create", "shim.created", "shim.start", "shim.started", "shim.exit.reaped",
-              "shim.exit.recorded", "shim.kill", "shim.killed", "shim.remove", "shim.removed"]
+              "shim.exit.recorded", "shim.kill", "shim.killed", "shim.remove", "shim.removed", "shim.standby", "shim.release"]
 # One restart, begun by a file of ours, so that the fault can be armed by then.
 MANIFEST = worker(watch="until [ -e /work/go ]; do sleep 0.05; done; [ -e /work/gone ] && exec sleep 1000; touch /work/gone; exit 88")
 
@@ -53,11 +56,12 @@ def end(pod):
 
 @pytest.mark.parametrize("step", AGENT_STEPS)
 def test_agent_dies(reprise, step):
-    path = manifest(reprise, "agent")
-    first = reprise.start_pod(path, "--keep")
+    path, prepare = manifest(reprise, "agent"), "--prepare=off" if step in PLAIN_STEPS else "--prepare=gate"
+    first = reprise.start_pod(path, "--keep", prepare)
     up = first.wait_for(running, 40, "the Pod to run")
+    time.sleep(0.3)  # its record is written, the next run prepared
     first.kill()  # even that is a crash: the Pod goes on
-    dying = reprise.start_pod(path, env={"REPRISE_FAULT": f"kill@{step}@{reprise.folder}/fault"})
+    dying = reprise.start_pod(path, prepare, env={"REPRISE_FAULT": f"kill@{step}@{reprise.folder}/fault"})
     dying.wait_for(running, 40, "the Pod to be adopted")
     assert statuses(dying.pod)["main"]["containerID"] == statuses(up)["main"]["containerID"], "adopted, not started anew"
     go(reprise)
@@ -65,7 +69,7 @@ def test_agent_dies(reprise, step):
     while dying.process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     assert dying.process.returncode == -signal.SIGKILL, f"step {step} was not reached"
-    after = reprise.start_pod(path)
+    after = reprise.start_pod(path, prepare)
     last = check_after(reprise, after)
     assert last["metadata"]["uid"] == up["metadata"]["uid"] and last["status"]["podIP"] == up["status"]["podIP"]
     assert runs(reprise) == 2, "the init container ran once for the start and once for the restart"
