@@ -18,10 +18,10 @@ test:
 	@tests/run
 
 bench:
-	@tools/setup build run
+	@tools/setup build run bench
 	@tools/build
 	@ninja -C $(BUILD) --quiet bench/stamp bench/floor
-	@bench/restart
+	@bench/run
 
 fuzz:
 	@tools/setup build fuzz

@@ -273,3 +273,11 @@ bool fs_exists(const char *path)
     struct stat st;
     return stat(path, &st) == 0;
 }
+
+bool fs_executable_in(int rootfd, const char *path)
+{
+    struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT};
+    SCOPED(fd_close) int fd = (int)syscall(SYS_openat2, rootfd, path, &how, sizeof how);
+    struct stat st;
+    return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 0111);
+}

@@ -31,6 +31,8 @@ MUST_USE Err *fs_read(const char *path, size_t max, Str *ret);
 MUST_USE Err *fs_write_atomic(const char *path, const void *bytes, size_t n, mode_t mode, bool durable);
 /* Writes over what the file has, in place, and cuts it to <n> bytes; made if absent. Not atomic. */
 MUST_USE Err *fs_overwrite(const char *path, const void *bytes, size_t n, mode_t mode);
+/* Whether <path>, looked up as a process whose root is <rootfd> would, is a regular file that somebody may execute. */
+bool fs_executable_in(int rootfd, const char *path);
 /* fsyncs the directory that <path> lies in. */
 MUST_USE Err *fs_sync_dir_of(const char *path);
 /* Plain write (cgroup and proc files). */

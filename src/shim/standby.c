@@ -17,6 +17,7 @@
 #include "os/fault.h"
 #include "os/fs.h"
 #include "shim/shim.h"
+#include "wire/shimwire.h"
 
 static void handle_free(uv_handle_t *h)
 {
@@ -138,12 +139,63 @@ void standby_made(Ctr *c)
     (void)uv_poll_start(c->gate_poll, UV_READABLE, on_gate);
 }
 
+/* --- the command ------------------------------------------------------------------------------------------------------ */
+
+/* "PATH=..." of the environment in config.json. */
+static const char *path_of(const json_t *process)
+{
+    size_t i;
+    json_t *v;
+    json_array_foreach(json_object_get(process, "env"), i, v)
+    {
+        if (str_starts(str_or(json_string_value(v), ""), "PATH="))
+            return json_string_value(v) + strlen("PATH=");
+    }
+    return "";
+}
+
+/* A runtime that has been through `create` has looked for the command then, and its `start` could only make a failing exec look like
+ * an exit of the program. So it is looked for once more. (The gate executes it itself, and can tell.) */
+static bool command_there(const Ctr *c)
+{
+    SCOPED(mem_free) char *path = ctr_path(c->shim, c->id, "config.json");
+    SCOPED(mem_free) char *root = mem_fmt("/proc/%d/root", (int)c->pid);
+    SCOPED(str_done) Str text = {0};
+    SCOPED(json_unref) json_t *config = NULL;
+    Err *e = fs_read(path, SHIM_WIRE_MAX, &text);
+    if (!e)
+        e = json_parse(text.p, text.n, &config);
+    err_free(e);
+    SCOPED(fd_close) int rootfd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    const json_t *process = json_object_get(config, "process");
+    const char *name = json_string_value(json_array_get(json_object_get(process, "args"), 0));
+    if (!name || rootfd < 0)
+        return false;
+    if (strchr(name, '/')) {
+        SCOPED(mem_free) char *full = name[0] == '/' ? mem_dup_str(name) : mem_fmt("%s/%s", str_or(json_str(process, "cwd"), ""), name);
+        return fs_executable_in(rootfd, full);
+    }
+    for (const char *p = path_of(process); *p;) {
+        size_t n = strcspn(p, ":");
+        SCOPED(mem_free) char *full = mem_fmt("%.*s/%s", (int)n, p, name);
+        if (n > 0 && fs_executable_in(rootfd, full))
+            return true;
+        p += n + (p[n] == ':');
+    }
+    return false;
+}
+
 /* --- let go ----------------------------------------------------------------------------------------------------------- */
 
 void standby_release(Ctr *c, Req *r)
 {
     bool gate = ctr_wants_gate(c);
     fault_step("shim.release");
+    if (!gate && !command_there(c)) {
+        c->start_req = r;
+        refused(c, ENOENT);
+        return;
+    }
     if (!gate) {
         ctr_set_state(c, CTR_CREATED, json_pack("{s:n,s:n,s:I}", "standby", "key", "created_at_ns", (json_int_t)os_now_ns()),
                       STORE_NOW);
