@@ -69,7 +69,7 @@ static void agent_turn(Agent *a)
     intents_commit(a->intents, on_intents_durable, a);
     agent_prepare_more(a);
     /* A plan that asked for another turn must get it even if nothing else happens. */
-    if ((!a->dirty.n && agent_check_standbys(a)) || notes_turn(a))
+    if (notes_turn(a))
         (void)uv_idle_start(&a->again, on_again);
     else if (!a->dirty.n)
         (void)uv_idle_stop(&a->again);
@@ -172,7 +172,6 @@ static void on_agent_handle_closed(uv_handle_t *h)
     free(a->workers.v);
     free(a->dirty.v);
     free(a->prepare_queue.v);
-    free(a->check_queue.v);
     free(a->wait_for_intents.v);
     strindex_done(&a->by_uid);
     free(a->root);
@@ -196,12 +195,10 @@ void agent_close(Agent *a)
         worker_unref(*w);
     LIST_EACH(w, &a->prepare_queue)
         worker_unref(*w);
-    LIST_EACH(w, &a->check_queue)
-        worker_unref(*w);
     notes_tell_all(a);
     LIST_EACH(w, &a->wait_for_intents)
         worker_unref(*w);
-    a->dirty.n = a->prepare_queue.n = a->check_queue.n = a->wait_for_intents.n = 0;
+    a->dirty.n = a->prepare_queue.n = a->wait_for_intents.n = 0;
     intents_close(MOVE(a->intents, NULL), restarting);
     uv_close((uv_handle_t *)&a->prepare_timer, on_agent_handle_closed);
     uv_close((uv_handle_t *)&a->notes_timer, on_agent_handle_closed);

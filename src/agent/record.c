@@ -85,10 +85,13 @@ static Err *live_save(const char *root, const PodRecord *r)
 {
     SCOPED(mem_free) char *path = record_path(root, r->pod->metadata.uid, live_names[r->seq & 1]);
     SCOPED(json_unref) json_t *o = changing_json(r);
-    json_object_set_new(o, "status", api_encode(&type_PodStatus, &r->pod->status));
-    json_object_set_new(o, "seqEnd", json_integer(r->seq));
-    SCOPED(mem_free) char *text = json_text(o, false);
-    return fs_overwrite(path, text, strlen(text), 0600);
+    SCOPED(mem_free) char *head = json_text(o, false);
+    SCOPED(str_done) Str text = {0};
+    str_add_n(&text, head, strlen(head) - 1); /* without the last bracket */
+    str_add(&text, ",\"status\":");
+    api_write(&text, &type_PodStatus, &r->pod->status);
+    str_fmt(&text, ",\"seqEnd\":%lld}", (long long)r->seq);
+    return fs_overwrite(path, &text, ' ', 0600);
 }
 
 static Err *sure_save(const char *root, const PodRecord *r)

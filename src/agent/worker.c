@@ -256,7 +256,6 @@ static bool save_restart(Worker *w, const Plan *p, bool is)
     if (!begin_restart(w))
         return false;
     worker_kill_now(w, p);
-    worker_check_soon(w);
     return !w->unsaved || worker_save(w, false);
 }
 
@@ -411,7 +410,6 @@ void worker_unref(Worker *w)
     free(w->starts.v);
     prepares_done(w);
     free(w->parked.v);
-    strvec_done(&w->checked);
     strvec_done(&w->to_release);
     probes_done(w);
     free(w->sandbox.message);

@@ -25,6 +25,7 @@ typedef struct Worker Worker;
 typedef struct HookRun HookRun;
 typedef struct StartOp StartOp;
 typedef struct Note Note;
+typedef struct Made Made;
 
 /* What the agent itself knows of one container instance, laid over the runtime's facts. */
 typedef struct {
@@ -65,9 +66,8 @@ struct Worker {
     bool save_owed;            /* a save that actions wait for has failed: nothing is done before it succeeds */
     bool intent_logged;        /* the restart under way is in the list of intents, with this number: */
     uint64_t intent_seq;
-    bool waits_for_intent, waits_for_check;
-    StrVec checked;            /* standbys that were found to fit, since: */
-    int64_t checked_at_ns;
+    bool waits_for_intent;
+    LIST_OF(Made *) made;      /* what its standbys were made from, of those that this agent made */
     Note *last_status;         /* the newest status that was not told yet */
     StrVec to_release;         /* containers whose old binds and files can go: volumes_container_release() */
     SetupFact sandbox, volumes;
@@ -91,7 +91,7 @@ struct Agent {
     unsigned starting;       /* starts under way: standbys are made when there is none */
     unsigned preparing, prepare_max;
     bool prepare_now, prepare_memory_told;
-    LIST_OF(Worker *) prepare_queue, check_queue; /* each with a reference */
+    LIST_OF(Worker *) prepare_queue; /* each with a reference */
     uv_timer_t prepare_timer;
     int64_t standby_bytes, standby_typical;
     unsigned n_restarting;   /* Pods in an in-place restart */
@@ -160,10 +160,6 @@ void worker_prepare(Worker *w, const Container *c, const char *sandbox_id, uint3
 bool worker_preparing(Worker *w, const char *container);
 /* Is <s> what the container would be if it were made now, from image <image_id>? */
 bool standby_fits(Worker *w, const StandbyFact *s, const char *image_id);
-/* The standbys of <w>, which is being restarted, are looked at when there is a moment. */
-void worker_check_soon(Worker *w);
-/* At the end of a turn in which nothing else is to do: looks at one. true: there are more. */
-bool agent_check_standbys(Agent *a);
 void worker_discard(Worker *w, const char *id); /* standby <id> is given up */
 /* Every turn: lets those go on that wait for room. */
 void agent_prepare_more(Agent *a);

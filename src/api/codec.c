@@ -548,15 +548,20 @@ static json_t *encode_value(const Field *f, const void *obj)
     return NULL;
 }
 
+/* Is the field written at all? */
+static bool field_shows(const Field *f, const void *obj)
+{
+    if (f->flags & FIELD_NO_ENCODE)
+        return false;
+    return (f->flags & (FIELD_ALWAYS | FIELD_EMPTY_OBJ)) || f->kind == F_OBJ_IN || !api_field_zero(f, obj);
+}
+
 json_t *api_encode(const TypeDesc *t, const void *obj)
 {
     json_t *o = json_object();
     for (size_t i = 0; i < t->n; i++) {
         const Field *f = &t->field[i];
-        if (f->flags & FIELD_NO_ENCODE)
-            continue;
-        bool always = (f->flags & (FIELD_ALWAYS | FIELD_EMPTY_OBJ)) || f->kind == F_OBJ_IN;
-        if (!always && api_field_zero(f, obj))
+        if (!field_shows(f, obj))
             continue;
         /* A string that is not UTF-8 cannot come from the decoder; from elsewhere (a log line) it becomes null. */
         json_t *v = encode_value(f, obj);
@@ -565,8 +570,77 @@ json_t *api_encode(const TypeDesc *t, const void *obj)
     return o;
 }
 
+static void write_json(Str *out, json_t *v /* taken; NULL = null */)
+{
+    SCOPED(json_unref) json_t *j = v ? v : json_null();
+    SCOPED(mem_free) char *text = json_dumps(j, JSON_COMPACT | JSON_ENCODE_ANY);
+    str_add(out, text ? text : "null");
+}
+
+/* What needs no escape is copied; the rest is the library's affair. */
+static void write_str(Str *out, const char *s)
+{
+    for (const char *p = s; *p; p++)
+        if ((unsigned char)*p < 0x20 || (unsigned char)*p >= 0x7f || *p == '"' || *p == '\\') {
+            write_json(out, json_string(s));
+            return;
+        }
+    str_add_c(out, '"');
+    str_add(out, s);
+    str_add_c(out, '"');
+}
+
+static void write_obj_list(Str *out, const TypeDesc *t, const ApiList *l)
+{
+    str_add_c(out, '[');
+    for (size_t i = 0; i < l->n; i++) {
+        if (i)
+            str_add_c(out, ',');
+        api_write(out, t, (const char *)l->v + i * t->size);
+    }
+    str_add_c(out, ']');
+}
+
+static void write_value(Str *out, const Field *f, const void *obj)
+{
+    const void *sub = f->kind == F_OBJ ? *AT_CONST(void *, obj, f) : f->kind == F_OBJ_IN ? AT_CONST(void, obj, f) : NULL;
+    if (sub) {
+        api_write(out, f->sub, sub);
+    } else if (f->kind == F_STR) {
+        write_str(out, str_or(*AT_CONST(char *, obj, f), ""));
+    } else if (f->kind == F_BOOL) {
+        OptBool b = *AT_CONST(OptBool, obj, f);
+        str_add(out, b.set && b.v ? "true" : "false");
+    } else if (f->kind == F_INT || f->kind == F_INT64) {
+        OptInt n = *AT_CONST(OptInt, obj, f);
+        str_fmt(out, "%lld", (long long)(n.set ? n.v : 0));
+    } else if (f->kind == F_OBJ_LIST && AT_CONST(ApiList, obj, f)->n) {
+        write_obj_list(out, f->sub, AT_CONST(ApiList, obj, f));
+    } else {
+        write_json(out, encode_value(f, obj));
+    }
+}
+
+void api_write(Str *out, const TypeDesc *t, const void *obj)
+{
+    bool first = true;
+    str_add_c(out, '{');
+    for (size_t i = 0; i < t->n; i++) {
+        const Field *f = &t->field[i];
+        if (!field_shows(f, obj))
+            continue;
+        str_add(out, first ? "\"" : ",\"");
+        str_add(out, f->json);
+        str_add(out, "\":");
+        write_value(out, f, obj);
+        first = false;
+    }
+    str_add_c(out, '}');
+}
+
 char *api_encode_text(const TypeDesc *t, const void *obj)
 {
-    SCOPED(json_unref) json_t *j = api_encode(t, obj);
-    return json_text(j, false);
+    Str out = {0};
+    api_write(&out, t, obj);
+    return str_take(&out);
 }

@@ -139,16 +139,15 @@ static Err *write_temporary(const char *tmp, const void *bytes, size_t n, mode_t
     return NULL;
 }
 
-Err *fs_overwrite(const char *path, const void *bytes, size_t n, mode_t mode)
+Err *fs_overwrite(const char *path, Str *text, char pad, mode_t mode)
 {
     SCOPED(fd_close) int fd = fault_hit("open") ? -1 : open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, mode);
     struct stat st;
     if (fd < 0 || fstat(fd, &st) < 0)
         return err_new(ERR_SYS, errno, "open %s", path);
-    Err *e = write_all(fd, path, bytes, n);
-    if (!e && st.st_size > (off_t)n && ftruncate(fd, (off_t)n) < 0)
-        e = err_new(ERR_SYS, errno, "truncate %s", path);
-    return e;
+    while ((off_t)text->n < st.st_size)
+        str_add_c(text, pad);
+    return write_all(fd, path, text->p, text->n);
 }
 
 Err *fs_write_atomic(const char *path, const void *bytes, size_t n, mode_t mode, bool durable)

@@ -29,8 +29,9 @@ MUST_USE Err *fs_read(const char *path, size_t max, Str *ret);
 /* Writes a temporary sibling, fsyncs it when <durable>, renames it over <path>, fsyncs the directory when <durable>: the
  * file is whole, old or new. */
 MUST_USE Err *fs_write_atomic(const char *path, const void *bytes, size_t n, mode_t mode, bool durable);
-/* Writes over what the file has, in place, and cuts it to <n> bytes; made if absent. Not atomic. */
-MUST_USE Err *fs_overwrite(const char *path, const void *bytes, size_t n, mode_t mode);
+/* Writes <text> over what the file has, in place, with one write; a longer old text is covered with <pad> (which is added to <text>),
+ * since cutting a file is work for the file system's journal. Made if absent. Not atomic. */
+MUST_USE Err *fs_overwrite(const char *path, Str *text, char pad, mode_t mode);
 /* Whether <path>, looked up as a process whose root is <rootfd> would, is a regular file that somebody may execute. */
 bool fs_executable_in(int rootfd, const char *path);
 /* fsyncs the directory that <path> lies in. */
