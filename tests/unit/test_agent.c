@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "agent/agent.h"
+#include "agent/intents.h"
 #include "agent/record.h"
 #include "os/fs.h"
 #include "runtime/fake/fake.h"
@@ -299,5 +300,92 @@ static void test_prepared_ahead(void)
     world_down(&w);
 }
 
-TESTS(T(test_prepared_ahead), T(test_every_request_failing_prepared), T(test_death_at_every_turn_prepared),
+static void test_intents_text(void)
+{
+    static const struct {
+        const char *text;
+        bool pending;
+        int64_t restarts;
+        const char *message;
+    } cases[] = {
+        {"", false, 0, NULL},
+        {"begin u 0 why\n", true, 0, "why"},
+        {"begin u 0 why", false, 0, NULL}, /* torn */
+        {"begin u 0 why\nend u 0\n", false, 0, NULL},
+        {"begin u 0 a\nend u 0\nbegin u 1 b c\n", true, 1, "b c"},
+        {"begin u 0 a\nbegin u 1 b\nend u 0\n", true, 1, "b"},
+        {"begin v 4 other\nbegin u2 7 x\n", false, 0, NULL},
+        {"begin u x y\nbegin u -1 y\nnonsense\n\n", false, 0, NULL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        int64_t restarts = 0;
+        char *message = NULL;
+        CHECK(intents_read(cases[i].text, "u", &restarts, &message) == cases[i].pending);
+        if (cases[i].pending) {
+            CHECK_INT(restarts, cases[i].restarts);
+            CHECK_STR(message, cases[i].message);
+        }
+        mem_free(message);
+    }
+}
+
+static PodRecord record_of(const char *uid)
+{
+    SCOPED(mem_free) char *text = mem_fmt("{\"metadata\":{\"name\":\"n\",\"namespace\":\"d\",\"uid\":\"%s\"}}", uid);
+    PodRecord r = {0};
+    CHECK_OK(api_decode_text(&type_Pod, text, strlen(text), (void **)&r.pod));
+    return r;
+}
+
+static void check_phase(const char *root, const char *phase)
+{
+    SCOPED(pod_record_done) PodRecord r = {0};
+    CHECK_OK(pod_record_load(root, "u", &r));
+    CHECK_STR(r.pod->status.phase, phase);
+}
+
+/* The latest counts; what is torn, or of another boot, does not. */
+static void test_record_slots(void)
+{
+    char root[] = "/tmp/reprise-record-XXXXXX";
+    CHECK(mkdtemp(root) != NULL);
+    SCOPED(mem_free) char *dir = mem_fmt("%s/pods/u", root);
+    SCOPED(mem_free) char *slot0 = mem_fmt("%s/pod.live.0.json", dir);
+    SCOPED(mem_free) char *slot1 = mem_fmt("%s/pod.live.1.json", dir);
+    CHECK_OK(fs_mkdirs(dir, 0700));
+    SCOPED(pod_record_done) PodRecord r = record_of("u");
+    static const char *const phases[] = {"A", "B-which-is-longer", "C", "D"};
+    for (size_t i = 0; i < ARRAY_LEN(phases); i++) { /* seq 1 durable, 2 in slot 0, 3 in slot 1, 4 in slot 0 */
+        mem_set_str(&r.pod->status.phase, phases[i]);
+        CHECK_OK(pod_record_save(root, &r, i == 0));
+        check_phase(root, phases[i]);
+    }
+    SCOPED(str_done) Str whole = {0};
+    CHECK_OK(fs_read(slot0, 1 << 20, &whole));
+    size_t end = (size_t)(strrchr(whole.p, '}') - whole.p) + 1; /* behind it there are blanks over the longer text of before */
+    for (size_t n = 0; n < whole.n; n += 7) { /* torn anywhere: the other one counts */
+        SCOPED(str_done) Str torn = {0};
+        str_add_n(&torn, whole.p, n);
+        CHECK_OK(fs_write_atomic(slot0, torn.p ? torn.p : "", torn.n, 0600, false));
+        check_phase(root, n >= end ? "D" : "C");
+        if (n > 400)
+            n += 50;
+    }
+    CHECK_OK(fs_write_atomic(slot0, whole.p, whole.n, 0600, false));
+    check_phase(root, "D");
+    char *boot = strstr(whole.p, os_boot_id());
+    CHECK(boot != NULL);
+    if (boot)
+        boot[0] = boot[0] == '0' ? '1' : '0';
+    CHECK_OK(fs_write_atomic(slot0, whole.p, whole.n, 0600, false));
+    check_phase(root, "C");
+    CHECK_OK(fs_write_atomic(slot1, whole.p, whole.n, 0600, false));
+    check_phase(root, "A"); /* after a reboot, what was fsynced */
+    mem_set_str(&r.pod->status.phase, "E");
+    CHECK_OK(pod_record_save(root, &r, true));
+    check_phase(root, "E");
+    CHECK_OK(fs_remove_tree(root));
+}
+
+TESTS(T(test_intents_text), T(test_record_slots), T(test_prepared_ahead), T(test_every_request_failing_prepared), T(test_death_at_every_turn_prepared),
       T(test_restart_in_place), T(test_every_request_failing), T(test_death_at_every_turn))

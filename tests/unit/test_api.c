@@ -355,6 +355,28 @@ static void test_facts(void)
     pod_facts_done(&copy);
 }
 
-TESTS(T(test_restart_rules), T(test_rule_limits), T(test_gate_off_direct), T(test_defaults), T(test_pull_policy),
+/* The writer gives what the encoder and the library give, to the byte. */
+static void test_writer(void)
+{
+    static const char *const pods[] = {
+        "{}", "{\"metadata\":{\"name\":\"a\\\"b\\\\\\n\u00e4\",\"labels\":{\"x\":\"y\"},\"annotations\":{}},\"spec\":{\"containers\":[{\"name\":"
+              "\"c\",\"image\":\"i\",\"args\":[\"a\",\"\"],\"ports\":[{\"containerPort\":80}],\"resources\":{\"limits\":{\"cpu\":\"1\",\"memory\":"
+              "\"1Gi\"}},\"livenessProbe\":{\"httpGet\":{\"port\":\"web\"}},\"restartPolicyRules\":[{\"action\":\"Restart\",\"exitCodes\":{"
+              "\"operator\":\"In\",\"values\":[1,2]}}],\"tty\":false}],\"hostNetwork\":true,\"terminationGracePeriodSeconds\":0},"
+              "\"status\":{\"phase\":\"Running\",\"startTime\":\"2026-01-02T03:04:05Z\",\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}],"
+              "\"containerStatuses\":[{\"name\":\"c\",\"state\":{\"running\":{\"startedAt\":\"2026-01-02T03:04:05Z\"}},\"restartCount\":3}]}}"};
+    for (size_t i = 0; i < ARRAY_LEN(pods); i++) {
+        void *pod = NULL;
+        CHECK_OK(api_decode_text(&type_Pod, pods[i], strlen(pods[i]), &pod));
+        SCOPED(str_done) Str got = {0};
+        api_write(&got, &type_Pod, pod);
+        SCOPED(json_unref) json_t *tree = api_encode(&type_Pod, pod);
+        SCOPED(mem_free) char *want = json_text(tree, false);
+        CHECK_STR(got.p, want);
+        api_free(&type_Pod, pod);
+    }
+}
+
+TESTS(T(test_writer), T(test_restart_rules), T(test_rule_limits), T(test_gate_off_direct), T(test_defaults), T(test_pull_policy),
       T(test_status_always_written), T(test_lenient), T(test_secret), T(test_status_json), T(test_qos), T(test_features),
       T(test_facts))

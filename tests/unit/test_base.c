@@ -1,6 +1,7 @@
 #include "check.h"
 
 #include "base/clock.h"
+#include "base/strindex.h"
 
 static void test_clock(void)
 {
@@ -71,4 +72,26 @@ static void test_str(void)
     CHECK(!str_to_i64("1a", &v));
 }
 
-TESTS(T(test_clock), T(test_duration), T(test_err), T(test_str))
+static void test_strindex(void)
+{
+    StrIndex x = {0};
+    char key[1000][8];
+    CHECK(strindex_get(&x, "a") == NULL);
+    strindex_remove(&x, "a");
+    for (int i = 0; i < 1000; i++) {
+        (void)snprintf(key[i], sizeof key[i], "k%d", i);
+        strindex_add(&x, key[i], &key[i]);
+    }
+    for (int i = 0; i < 1000; i += 3)
+        strindex_remove(&x, key[i]);
+    for (int i = 0; i < 1000; i++)
+        CHECK(strindex_get(&x, key[i]) == (i % 3 ? (void *)&key[i] : NULL));
+    for (int turn = 0; turn < 5000; turn++) { /* what comes and goes does not fill it */
+        strindex_add(&x, key[0], &key[0]);
+        strindex_remove(&x, key[0]);
+    }
+    CHECK(x.size <= 8192);
+    strindex_done(&x);
+}
+
+TESTS(T(test_strindex), T(test_clock), T(test_duration), T(test_err), T(test_str))
