@@ -167,10 +167,8 @@ static void on_killed(void *arg, Err *err)
         LIST_EACH(i, &w->instances)
             i->kill_at_ns = NS_NONE;
         worker_retry_later(w);
-    } else {
-        worker_dirty(w);
     }
-    err_free(err);
+    err_free(err); /* when it was done, the ends are the news */
     request_free(r);
 }
 
@@ -246,8 +244,6 @@ static void on_removed(void *arg, Err *err)
         if (!w->closed)
             worker_instance(w, r->id)->removing = false;
         worker_retry_later(w);
-    } else {
-        worker_dirty(w);
     }
     fault_step("restart.removed");
     request_free(r);

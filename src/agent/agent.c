@@ -39,6 +39,11 @@ static void on_intents_durable(void *arg, Err *err)
     err_free(err);
 }
 
+void agent_commit_intents(Agent *a)
+{
+    intents_commit(a->intents, on_intents_durable, a);
+}
+
 bool worker_may_start(Worker *w)
 {
     if (w->intent_seq <= intents_durable(w->agent->intents))
@@ -65,8 +70,6 @@ static void agent_turn(Agent *a)
         worker_unref(w);
     }
     free(now.v);
-    /* After the kills are on their way: one for all Pods of this turn. */
-    intents_commit(a->intents, on_intents_durable, a);
     agent_prepare_more(a);
     /* A plan that asked for another turn must get it even if nothing else happens. */
     if (notes_turn(a))

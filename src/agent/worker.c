@@ -256,6 +256,7 @@ static bool save_restart(Worker *w, const Plan *p, bool is)
     if (!begin_restart(w))
         return false;
     worker_kill_now(w, p);
+    agent_commit_intents(w->agent);
     return !w->unsaved || worker_save(w, false);
 }
 

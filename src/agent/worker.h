@@ -148,6 +148,8 @@ void worker_begin_end(Worker *w, const char *reason, int64_t grace_ns);
 /* evict.c: looks after emptyDir size limits from now on. */
 void worker_watch_usage(Worker *w);
 
+/* The disk begins to work on the intents so far: for all Pods that follow while it does, once more for all. */
+void agent_commit_intents(Agent *a);
 /* May something be started? Not before the intent of the restart is on the disk; the worker is planned again then. */
 bool worker_may_start(Worker *w);
 /* Writes the record; a failure is an event, and tried again later. */

@@ -1,7 +1,7 @@
 /* restart.c - RestartAllContainers: kill and remove everything, then start anew (pod-restart.md 3.3, 3.7, 5).
  *
  * Ours differs from upstream in form, not in meaning (docs/decisions.md, D4 to D9): one SIGKILL to all in the turn that
- * sees the trigger, removal as each is gone, and the start in the turn that sees the last one gone. What makes it safe
+ * sees the trigger, removal when the last has ended, and the start in the turn that sees the last one gone. What makes it safe
  * to die at any instant:
  *   - the condition is stored before the first kill, so the intent is never lost;
  *   - sources are removed last, so the trigger can be found again even where nothing was stored;
@@ -90,10 +90,10 @@ bool plan_reset(View *v)
     }
     if (must_store(v))
         v->out->persist_first = true;
-    bool busy = kill_all(v);
+    if (kill_all(v))
+        return false;
+    /* All at once, when the last has ended: what is removed one by one costs a turn each. The sources last; without waiting for the
+     * others, since removals are carried out in order. */
     bool left = remove_ended(v, false);
-    /* Last, and not before everything else has ended; but without waiting for the other removals, which are carried out in order. */
-    if (!busy)
-        left = remove_ended(v, true) || left;
-    return !busy && !left;
+    return !remove_ended(v, true) && !left;
 }

@@ -14,6 +14,7 @@
 #include "shim/shim.h"
 
 #define CAPTURE_MAX 65536
+#define REAP_MS 20
 
 struct Watch {
     Shim *shim;
@@ -169,7 +170,7 @@ static Watch *find_ended(const Shim *s, int *ret_status)
     return NULL;
 }
 
-/* Tells the ends of containers. Their zombies stay until child_reap(): should we die now, the next shim still learns from them. */
+/* Tells the ends of containers. Their zombies stay for a moment: should we die now, the next shim still learns from them. */
 static void tell_early(Shim *s)
 {
     int status;
@@ -203,12 +204,9 @@ static void reap_all(Shim *s)
     }
 }
 
-bool child_reap(Shim *s)
+static void on_reap_timer(uv_timer_t *t)
 {
-    if (!s->n_told)
-        return false;
-    reap_all(s);
-    return true;
+    reap_all(t->data);
 }
 
 static void on_sigchld(uv_signal_t *h, int sig)
@@ -216,8 +214,10 @@ static void on_sigchld(uv_signal_t *h, int sig)
     (void)sig;
     Shim *s = h->data;
     tell_early(s);
-    if (!s->n_told) /* else at the end of this turn */
+    if (s->cmds || !s->n_told)
         reap_all(s);
+    else if (!uv_is_active((uv_handle_t *)&s->reap_timer))
+        (void)uv_timer_start(&s->reap_timer, on_reap_timer, REAP_MS, 0);
 }
 
 bool orphan_take(Shim *s, pid_t pid, int *ret_status)

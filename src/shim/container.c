@@ -76,7 +76,7 @@ Ctr *ctr_new(Shim *s, const char *id, CtrState state)
 {
     Ctr *c = NEW(Ctr);
     *c = (Ctr){.shim = s, .next = s->ctrs, .id = mem_dup_str(id), .state = state, .pidfd = -EBADF, .stdin_fd = -EBADF,
-               .console = -EBADF, .gate = -EBADF, .mnt_ns = -EBADF,
+               .console = -EBADF, .gate = -EBADF, .go = -EBADF, .mnt_ns = -EBADF,
                .message_fd = -EBADF, .oom_fd = -EBADF, .log.fd = -EBADF};
     for (size_t i = 0; i < PODLOG_STREAMS; i++)
         c->stream[i] = (Stream){.ctr = c, .fd = -EBADF};
@@ -89,16 +89,11 @@ void ctr_discard(Ctr *c, bool runtime_knows)
     Shim *s = c->shim;
     Req *waiting = MOVE(c->remove_reqs, NULL);
     fault_step("shim.remove");
-    streams_close(c);
-    if (ctr_is_standby(c))
-        ctr_log_drop(c);
-    gate_close(c);
-    watch_drop(s, c->watch);
-    fd_close(c->pidfd);
-    fd_close(c->message_fd);
-    fd_close(c->oom_fd);
+    watch_drop(s, MOVE(c->watch, NULL));
     /* Of one that has ended, the runtime's `delete` would do no more than we do, but for hooks. */
     runtime_knows = runtime_knows && (c->state != CTR_EXITED || json_flag(ctr_rec(c), "hooks", false));
+    if (ctr_is_standby(c))
+        ctr_log_drop(c);
     trash_add(s, c->id, json_str(ctr_rec(c), "cgroup"), runtime_knows, MOVE(c->mnt_ns, -EBADF));
     shim_log_err(store_del(&s->store, "containers", c->id), "record the removal of a container");
     server_tell_gone(s, "containers", c->id);
@@ -107,11 +102,25 @@ void ctr_discard(Ctr *c, bool runtime_knows)
             *p = c->next;
             break;
         }
-    mem_free(c->id);
-    mem_free(c);
+    c->next = s->graves;
+    s->graves = c;
     fault_step("shim.removed");
     reqs_finish(&waiting, NULL);
     sandbox_progress(s);
+}
+
+void ctr_bury(Shim *s)
+{
+    for (Ctr *c = MOVE(s->graves, NULL), *next; c; c = next) {
+        next = c->next;
+        streams_close(c);
+        gate_close(c);
+        fd_close(c->pidfd);
+        fd_close(c->message_fd);
+        fd_close(c->oom_fd);
+        mem_free(c->id);
+        mem_free(c);
+    }
 }
 
 /* --- the end ------------------------------------------------------------------------------------------------------ */
@@ -472,7 +481,7 @@ static void create_spawn(Ctr *c)
     if (tty)
         strvec_add(&args, "--console-socket=" CONSOLE_SOCKET);
     strvec_add(&args, c->id);
-    SpawnFd fds[5];
+    SpawnFd fds[6];
     size_t n = 0;
     fds[n++] = (SpawnFd){1, io[1]};
     fds[n++] = (SpawnFd){2, io[2]};
@@ -481,6 +490,7 @@ static void create_spawn(Ctr *c)
     if (gate) {
         fds[n++] = (SpawnFd){GATE_PROGRAM_FD, program};
         fds[n++] = (SpawnFd){GATE_SOCKET_FD, socket};
+        fds[n++] = (SpawnFd){GATE_EVENT_FD, c->go};
     }
     CmdSpec spec = {.fds = tty ? NULL : fds, .n_fds = n, .cwd = bundle, .hide_cgroup2 = c->shim->hide_cgroup2};
     c->tries++;

@@ -127,7 +127,7 @@ static void signals_ignore(void)
 static Err *shim_init(Shim *s)
 {
     SCOPED(mem_free) char *journal = mem_fmt("%s/journal", s->run_dir);
-    uv_timer_t *const timers[] = {&s->trash_timer, &s->retry_timer, &s->end_timer, &s->settle_timer};
+    uv_timer_t *const timers[] = {&s->trash_timer, &s->retry_timer, &s->end_timer, &s->settle_timer, &s->reap_timer};
     size_t bad = 0;
     int rc = uv_loop_init(&s->loop);
     if (rc < 0)

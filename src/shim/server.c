@@ -94,10 +94,7 @@ static void flush_all(Shim *s)
 
 static void on_flush(uv_prepare_t *h)
 {
-    Shim *s = h->data;
-    flush_all(s);
-    if (child_reap(s))
-        flush_all(s);
+    flush_all(h->data);
 }
 
 static void tell_all(Shim *s, const json_t *message)

@@ -51,7 +51,7 @@ struct Shim {
     uv_signal_t sigchld;
     uv_pipe_t listener;
     uv_prepare_t flush; /* what was written for the journal and the clients in this turn goes out, in that order */
-    uv_timer_t trash_timer, retry_timer, end_timer, settle_timer; /* each with data = the shim */
+    uv_timer_t trash_timer, retry_timer, end_timer, settle_timer, reap_timer; /* each with data = the shim */
     Client *clients;
     uint64_t next_client;
     Watch *watches;
@@ -61,6 +61,7 @@ struct Shim {
     pid_t *told; /* whose end has been told, to be reaped */
     size_t n_told;
     Ctr *ctrs;
+    Ctr *graves; /* gone for everybody; their descriptors are closed when there is time */
     Sandbox *sandboxes;
     Trash *trash;
     unsigned n_busy;   /* creates and starts under way: rubbish waits for them */
@@ -86,9 +87,8 @@ typedef void WatchDone(void *arg, bool known, int status);
 void child_init(Shim *s);
 /* Our own child: its end comes from the reaper. */
 Watch *watch_child(Shim *s, pid_t pid, WatchDone *done, void *arg);
-/* The same, told before it is reaped: that takes the kernel 0.1 ms, and can wait until the others know. */
+/* The same, told before it is reaped: that takes the kernel 0.1 ms, and can wait until things are calm. */
 Watch *watch_child_early(Shim *s, pid_t pid, WatchDone *done, void *arg);
-bool child_reap(Shim *s); /* at the end of a turn: reaps those. true: other ends may have been told meanwhile */
 /* Any process by pidfd, taken. */
 Watch *watch_pidfd(Shim *s, int pidfd, pid_t pid, int64_t start_ticks, WatchDone *done, void *arg);
 void watch_drop(Shim *s, Watch *w); /* never calls done */
@@ -168,8 +168,10 @@ struct Ctr {
     int stdin_fd;       /* keeps the FIFO of stdin open */
     int console;        /* listening socket while the terminal has not come */
     int gate;           /* socket to the gate of a standby, until its program runs; -EBADF = none */
+    int go;             /* eventfd that lets it go */
     uv_poll_t *gate_poll;
     int message_fd, oom_fd; /* what its end will be asked: kept open, since to open them then takes long. -EBADF = none */
+    bool begin_owed;    /* it was let go, and its log and output are looked after when there is time */
     int mnt_ns;         /* keeps the mount namespace over the end of its processes; -EBADF = none */
     bool starting;      /* `start` is under way */
     bool doomed;        /* kill it as soon as it exists */
@@ -209,11 +211,15 @@ void shim_retry(Shim *s);
 void ctr_on_exit(void *ctr, bool known, int status);
 /* Ends <c> as an object: what is left of it becomes rubbish, and whoever waits for its removal is answered. */
 void ctr_discard(Ctr *c, bool runtime_knows);
+void ctr_bury(Shim *s); /* frees those that are gone */
 /* Answers the create request with <e> (taken) and discards <c>. */
 void ctr_create_failed(Ctr *c, Err *e);
 /* What the create request said about logs, opened; that of a standby has another name until ctr_log_begin(). */
 MUST_USE Err *ctr_log_open(Ctr *c);
 MUST_USE Err *ctr_log_begin(Ctr *c);
+/* ctr_log_begin() and streams_start(), in 2 ms or at its end: until then the pipes hold what it says. */
+void ctr_begin_later(Ctr *c);
+void ctr_begun(Ctr *c);
 void ctr_log_drop(Ctr *c); /* of a standby that will never run */
 /* Lets the runtime's `start` run a created container. */
 void ctr_start_runtime(Ctr *c, Req *r);
@@ -223,11 +229,13 @@ void ctr_started(Ctr *c, int64_t started_at_ns);
 /* standby.c. The numbers are the gate's (src/gate/gate.c). */
 #define GATE_PROGRAM_FD 3
 #define GATE_SOCKET_FD 4
-#define GATE_FDS 2
+#define GATE_EVENT_FD 5
+#define GATE_FDS 3
 #define GATE_ARGV0 "/proc/self/fd/3"
 bool ctr_is_standby(const Ctr *c); /* prepared ahead and not let go, in whatever state */
 bool ctr_wants_gate(const Ctr *c);
-/* Makes the socket pair and opens the program: *ret_program and *ret_socket are for the runtime, to be closed by the caller. */
+/* Makes what goes between us and the gate, and opens its program: *ret_program and *ret_socket are for the runtime, as is c->go, to
+ * be closed by the caller. */
 MUST_USE Err *gate_open(Ctr *c, int *ret_program, int *ret_socket);
 void gate_close(Ctr *c);
 /* The runtime has done its work: the container is a standby, at once or when its gate has said so. */

@@ -1,7 +1,7 @@
 /* Containers that were prepared ahead. Two kinds, by how far the runtime has taken them:
  *
- *   "gate"    `run` has done all of its work, but the first process is reprise-gate (src/gate/gate.c), which waits on a socket
- *             and then executes the real command in its place. Letting go is one byte.
+ *   "gate"    `run` has done all of its work, but the first process is reprise-gate (src/gate/gate.c), which waits for an event
+ *             and then executes the real command in its place. Letting go is one write.
  *   "create"  `create` has been run; letting go is the runtime's `start`.
  *
  * A standby is no container yet for anybody but the agent's bookkeeping: its end is no exit, its log is not there. It becomes
@@ -10,6 +10,7 @@
  * is wrong with it. */
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -48,6 +49,13 @@ Err *gate_open(Ctr *c, int *ret_program, int *ret_socket)
     (void)fcntl(pair[0], F_SETFL, O_NONBLOCK);
     c->gate = pair[0];
     *ret_socket = pair[1];
+    c->go = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (c->go < 0) {
+        Err *e = err_new(ERR_SYS, errno, "make an eventfd");
+        fd_close(MOVE(*ret_socket, -EBADF));
+        gate_close(c);
+        return e;
+    }
     *ret_program = MOVE(program, -EBADF);
     return NULL;
 }
@@ -60,6 +68,7 @@ void gate_close(Ctr *c)
         c->gate_poll = NULL;
     }
     fd_close(MOVE(c->gate, -EBADF));
+    fd_close(MOVE(c->go, -EBADF));
 }
 
 /* --- made ------------------------------------------------------------------------------------------------------------ */
@@ -210,12 +219,11 @@ void standby_release(Ctr *c, Req *r)
     shim_log_err(store_set(&c->shim->store, "containers", c->id, json_pack("{s:b,s:I}", "starting", 1, "created_at_ns",
                                                                           (json_int_t)os_now_ns()), STORE_NOW),
                  "record a container");
-    if (send(c->gate, "g", 1, MSG_DONTWAIT | MSG_NOSIGNAL) != 1) {
+    if (eventfd_write(c->go, 1) < 0) {
         refused(c, errno);
         return;
     }
-    shim_log_err(ctr_log_begin(c), "begin the log of a container");
-    streams_start(c);
+    ctr_begin_later(c);
 }
 
 void standby_died(Ctr *c)

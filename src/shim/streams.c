@@ -11,7 +11,7 @@
 #include "shim/shim.h"
 
 #define READ_BYTES 65536
-#define SETTLE_MS 5
+#define SETTLE_MS 2
 #define TURN_READS 4    /* at most this many reads a stream a turn: one chatty container does not starve the others */
 #define DRAIN_READS 64  /* at the end of a container: a pipe holds 64 KiB unless somebody enlarged it */
 
@@ -70,9 +70,19 @@ static void stream_end(Stream *st)
     fd_close(MOVE(st->fd, -EBADF));
 }
 
-/* What can wait: closing the pipes of what has ended. */
+void ctr_begun(Ctr *c)
+{
+    if (!MOVE(c->begin_owed, false))
+        return;
+    shim_log_err(ctr_log_begin(c), "begin the log of a container");
+    streams_start(c);
+}
+
+/* What can wait: reading what a new one says, closing the pipes of what has ended. */
 static void on_settle_timer(uv_timer_t *t)
 {
+    for (Ctr *c = ((Shim *)t->data)->ctrs; c; c = c->next)
+        ctr_begun(c);
     for (Ctr *c = ((Shim *)t->data)->ctrs; c; c = c->next)
         for (int i = 0; c->state == CTR_EXITED && i < PODLOG_STREAMS; i++)
             stream_end(&c->stream[i]);
@@ -82,6 +92,12 @@ static void settle_later(Ctr *c)
 {
     if (!uv_is_active((uv_handle_t *)&c->shim->settle_timer))
         (void)uv_timer_start(&c->shim->settle_timer, on_settle_timer, SETTLE_MS, 0);
+}
+
+void ctr_begin_later(Ctr *c)
+{
+    c->begin_owed = true;
+    settle_later(c);
 }
 
 Err *streams_make(Ctr *c)
@@ -144,7 +160,7 @@ static bool stream_read(Stream *st)
     if (n > 0) {
         podlog_write(&c->log, which, buf, (size_t)n, os_now_ns());
         if (podlog_take_warning(&c->log))
-            shim_log("log of container %s: cannot be written; lines are being dropped", json_str(ctr_rec(c), "name"));
+            shim_log("log of container %s: cannot be written; lines are being dropped", c->id);
         return true;
     }
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -179,6 +195,7 @@ void streams_start(Ctr *c)
 
 void streams_drain(Ctr *c)
 {
+    ctr_begun(c);
     for (int i = 0; i < PODLOG_STREAMS; i++)
         for (int n = 0; n < DRAIN_READS && c->stream[i].fd >= 0 && stream_read(&c->stream[i]); n++) {
         }

@@ -131,6 +131,7 @@ static bool somebody_waits(const Shim *s)
 
 void trash_run(Shim *s)
 {
+    ctr_bury(s);
     Trash *oldest = NULL;
     for (Trash *t = s->trash; t; t = t->next) {
         if (t->running)

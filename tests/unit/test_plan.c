@@ -170,9 +170,9 @@ static void test_3_6_init(void)
 
 static void test_3_7_reset(void)
 {
-    RUN({"trigger: condition, kills, removals, in one turn", ML,
+    RUN({"trigger: condition and kills, in one turn", ML,
          "box s#0=exit:88 m#0=running i#0=exit:0 old:i=exit:0 old:s=running old:m=running phase:Running",
-         "kill m 0s RestartingAllContainers, remove i#0 | Running | i=0:Completed#0r s=88:Error#0 m=run#0rs | restarting persist"},
+         "kill m 0s RestartingAllContainers | Running | i=0:Completed#0r s=88:Error#0 m=run#0rs | restarting persist"},
         {"killed, on its way", ML,
          "box s#0=exit:88 m#0=running,kill=0.1,stop=RestartingAllContainers old:i=exit:0 old:s=exit:88 old:m=running cond:restarting phase:Running",
          " | Running | i=RestartingAllContainers<0:Completed#1 s=88:Error#0 m=run#0rs | restarting +9.9s"},
@@ -196,7 +196,7 @@ static void test_3_7_reset(void)
          "box old:i=exit:88 old:m=waiting cond:restarting",
          "start i#1 | Pending | i=RestartingAllContainers<88:Error#1 m=PodInitializing#0 | persist"},
         {"a start in flight is given up, and waited for", ML, "box s#0=exit:88 i#0=exit:0 start:m=inflight old:s=running old:i=exit:0",
-         "kill m(start) 0s RestartingAllContainers, remove i#0 | Pending | i=0:Completed#0r s=88:Error#0 m=PodInitializing#0 | restarting persist"},
+         "kill m(start) 0s RestartingAllContainers | Pending | i=0:Completed#0r s=88:Error#0 m=PodInitializing#0 | restarting persist"},
         {"gone but for a start in flight", ML, "box start:m=inflight old:s=exit:88 old:i=exit:0 cond:restarting",
          "kill m(start) 0s RestartingAllContainers | Pending | i=RestartingAllContainers<0:Completed#1 s=RestartingAllContainers<88:Error#1 m=PodInitializing#0 | restarting"},
         {"created, running, unknown: all are killed", POLICY("Never") INITS(CX("s", SIDE "," ALL88)) MAINS(C("m") "," C("n") "," C("o")),
@@ -294,7 +294,7 @@ static void test_4_backoff(void)
         {"and does not advance the back-off", ONE, "box start:m=CreateContainerError,at=10 m#0=exit:1,fin=20 backoff:m=10,at=30",
          "start m#1 | Running | m=1:Error#0 |"},
         {"in-place restart, initialized: none", ML, "box s#0=exit:88 m#0=running i#0=exit:0 backoff:=40,at=5",
-         "kill m 0s RestartingAllContainers, remove i#0 | Running | i=0:Completed#0r s=88:Error#0 m=run#0rs | restarting persist"},
+         "kill m 0s RestartingAllContainers | Running | i=0:Completed#0r s=88:Error#0 m=run#0rs | restarting persist"},
         {"in-place restart from an init container: the first is immediate", INITS(CX("i", CPOL("Never") "," ALL88)) ONE,
          "box old:i=exit:88 cond:restarting backoff:=0,at=0.5",
          "start i#1 | Pending | i=RestartingAllContainers<88:Error#1 m=PodInitializing#0 | persist"},
@@ -399,7 +399,7 @@ static void test_kills_by_probes(void)
 static void test_5_agent_restart(void)
 {
     RUN({"died after the exit, nothing stored", ML, "box s#0=exit:88 m#0=running i#0=exit:0",
-         "kill m 0s RestartingAllContainers, remove i#0 | Running | i=0:Completed#0r s=88:Error#0 m=run#0rs | restarting persist"},
+         "kill m 0s RestartingAllContainers | Running | i=0:Completed#0r s=88:Error#0 m=run#0rs | restarting persist"},
         {"died between kills, condition stored", ML, "box s#0=exit:88 m#0=running old:i=exit:0 old:s=exit:88 old:m=running cond:restarting phase:Running",
          "kill m 0s RestartingAllContainers | Running | i=RestartingAllContainers<0:Completed#1 s=88:Error#0 m=run#0rs | restarting"},
         {"died between removals, nothing stored: the source is still there", ML, "box s#0=exit:88",
@@ -652,7 +652,7 @@ static void test_d17_prepare(void)
          " | Pending | i=run#0s s=PodInitializing#0 m=PodInitializing#0 |"},
         {"kept over the restart", ML, "box i#0=exit:0 s#0=exit:88 m#0=running old:i=exit:0 old:s=running,ready,started "
          "old:m=running,ready,started phase:Running prepare:gate standby:i#1 standby:s#1 standby:m#1",
-         "kill m 0s RestartingAllContainers, remove i#0 | Running | i=0:Completed#0r s=88:Error#0 m=run#0rs | restarting persist"},
+         "kill m 0s RestartingAllContainers | Running | i=0:Completed#0r s=88:Error#0 m=run#0rs | restarting persist"},
         {"the one that is being let go is left alone", ML,
          "box old:i=waiting,n=1,id=i.0 old:s=waiting,n=1,id=s.0 old:m=waiting,n=1,id=m.0 start:i=inflight phase:Running prepare:gate "
          "standby:i#1 standby:s#1 standby:m#1",
