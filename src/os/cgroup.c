@@ -288,7 +288,8 @@ bool cgroup_remove(const CgroupHost *h, const char *path)
     bool ok = true;
     for (size_t i = 0; i < h->n; i++) {
         SCOPED(mem_free) char *dir = mem_fmt("%s%s", h->h[i].dir, path);
-        walk(dir, remove_one, &ok);
+        if (rmdir(dir) < 0 && errno != ENOENT) /* it has others below it, or processes */
+            walk(dir, remove_one, &ok);
     }
     return ok;
 }

@@ -200,10 +200,14 @@ Err *fs_mkdirs(const char *path, mode_t mode)
  * container: past this the tree is reported rather than the stack risked. */
 #define REMOVE_DEPTH_MAX 512
 
-static Err *remove_contents(int dirfd, const char *path, unsigned depth);
+static Err *remove_contents(int dirfd, const char *path, unsigned depth, size_t *budget);
 
-static Err *remove_entry(int dirfd, const char *name, const char *path, unsigned depth)
+static Err *remove_entry(int dirfd, const char *name, const char *path, unsigned depth, size_t *budget)
 {
+    if (budget && (*budget)-- == 0) {
+        *budget = 0;
+        return err_new(ERR_LIMIT, 0, "remove %s: there is more", path);
+    }
     if (!fault_hit("unlink") && unlinkat(dirfd, name, 0) == 0)
         return NULL;
     if (errno == ENOENT)
@@ -218,7 +222,7 @@ static Err *remove_entry(int dirfd, const char *name, const char *path, unsigned
     if (fd < 0)
         return errno == ENOENT ? NULL : err_new(ERR_SYS, errno, "open %s/%s", path, name);
     SCOPED(mem_free) char *sub = mem_fmt("%s/%s", path, name);
-    Err *e = remove_contents(MOVE(fd, -EBADF), sub, depth + 1);
+    Err *e = remove_contents(MOVE(fd, -EBADF), sub, depth + 1, budget);
     if (e)
         return e;
     if (unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
@@ -227,7 +231,7 @@ static Err *remove_entry(int dirfd, const char *name, const char *path, unsigned
 }
 
 /* Takes dirfd. */
-static Err *remove_contents(int dirfd, const char *path, unsigned depth)
+static Err *remove_contents(int dirfd, const char *path, unsigned depth, size_t *budget)
 {
     DIR *d = fdopendir(dirfd);
     if (!d) {
@@ -243,12 +247,12 @@ static Err *remove_contents(int dirfd, const char *path, unsigned depth)
     struct dirent *ent;
     while (!e && (ent = readdir(d)))
         if (strcmp(ent->d_name, ".") != 0 && strcmp(ent->d_name, "..") != 0)
-            e = remove_entry(dirfd, ent->d_name, path, depth);
+            e = remove_entry(dirfd, ent->d_name, path, depth, budget);
     (void)closedir(d);
     return e;
 }
 
-Err *fs_remove_tree(const char *path)
+static Err *remove_tree(const char *path, size_t *budget)
 {
     struct stat st;
     if (lstat(path, &st) < 0)
@@ -261,10 +265,26 @@ Err *fs_remove_tree(const char *path)
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return err_new(ERR_SYS, errno, "open %s", path);
-    Err *e = remove_contents(fd, path, 0);
+    Err *e = remove_contents(fd, path, 0, budget);
     if (!e && rmdir(path) < 0 && errno != ENOENT)
         e = err_new(ERR_SYS, errno, "remove %s", path);
     return e;
+}
+
+Err *fs_remove_tree(const char *path)
+{
+    return remove_tree(path, NULL);
+}
+
+Err *fs_remove_small(const char *path, size_t max, bool *ret_more)
+{
+    size_t budget = max;
+    Err *e = remove_tree(path, &budget);
+    *ret_more = e && e->kind == ERR_LIMIT;
+    if (!*ret_more)
+        return e;
+    err_free(e);
+    return NULL;
 }
 
 bool fs_exists(const char *path)

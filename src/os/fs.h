@@ -42,6 +42,8 @@ MUST_USE Err *fs_mkdirs(const char *path, mode_t mode); /* mkdir -p; existing is
 /* rm -rf that crosses no mount point, binds of the same file system included, and follows no symlink; absent is fine. A mount
  * in it is an error (EBUSY), with everything behind it untouched. */
 MUST_USE Err *fs_remove_tree(const char *path);
+/* The same, but at most <max> files and directories of it: *ret_more says that some are left. */
+MUST_USE Err *fs_remove_small(const char *path, size_t max, bool *ret_more);
 bool fs_exists(const char *path);
 
 #endif

@@ -77,8 +77,11 @@ static void sweep(Trash *t)
     const char *cgroup = json_str(store_get(&s->store, "trash", t->id), "cgroup");
     bool gone = true;
     if (cgroup && *cgroup) {
-        (void)cgroup_kill(&s->cgroups, cgroup);
-        gone = cgroup_remove(&s->cgroups, cgroup);
+        gone = cgroup_remove(&s->cgroups, cgroup); /* what is not empty stays */
+        if (!gone) {
+            (void)cgroup_kill(&s->cgroups, cgroup);
+            gone = cgroup_remove(&s->cgroups, cgroup);
+        }
     }
     Err *e = gone ? files_remove(s, t->id) : NULL;
     t->running = false;
