@@ -85,7 +85,7 @@ class Plots:
             for phase, color in PHASES:
                 if phase in r["phases"]:
                     at = r["phases"][phase]["median"]
-                    ax.barh(0, max(0, at - left), left=left, color=color, height=0.6, label=phase)
+                    ax.barh(0, max(0, at - left), left=left, color=color, height=0.6, label="until " + phase)
                     left = max(left, at)
             ax.set_yticks([0], [self.names[r["peer"]]])
             ax.grid(axis="y", visible=False)
@@ -143,7 +143,7 @@ class Plots:
                 left += width
             ax.annotate(stats.number(r["cpu_ms"]["total"]), (left, y), xytext=(6, 0), textcoords="offset points", va="center")
         handles = [plt.Rectangle((0, 0), 1, 1, color=c) for c in PARTS.values()]
-        ax.legend(handles, list(PARTS), loc="lower right", fontsize=10)
+        ax.legend(handles, list(PARTS), loc="upper right", fontsize=10)
         ax.set_yticks(range(len(rows)), [self.names[r["peer"]] for r in rows])
         ax.grid(axis="y", visible=False)
         ax.set_xlabel("ms of CPU time a restart")

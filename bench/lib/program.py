@@ -2,10 +2,13 @@
 import argparse
 import json
 import os
+import subprocess
 import sys
 import time
 
 from . import machine, nest, peers
+from .board import Late
+from .shell import Failed
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 QUICK = bool(os.environ.get("BENCH_QUICK"))
@@ -31,6 +34,29 @@ def options(doc, runs, idle_ms=150, runs_help="restarts of each peer"):
         p.error("--runs must be at least 1, --idle-ms at least 0")
     args.build = os.path.join(_ROOT, args.build)
     return args
+
+
+class Tolerance:
+    """A peer that fails is dropped, named with the reason, and the others go on."""
+
+    def __init__(self):
+        self.failed = {}
+
+    def __call__(self, ident, function, *args):
+        """What <function> returns; None where it failed."""
+        try:
+            return function(*args)
+        except (Failed, Late, OSError, subprocess.SubprocessError, ValueError) as e:
+            self.failed[ident] = f"failed: {e}"
+            say(f"{ident} {self.failed[ident]}")
+            return None
+
+    def ok(self, ident):
+        return ident not in self.failed
+
+    def listed(self, peers):
+        """<peers> with what failed among what is missing."""
+        return [{**p, "missing": p["missing"] or self.failed.get(p["id"])} for p in peers]
 
 
 def peer_list(classes):
