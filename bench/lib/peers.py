@@ -223,7 +223,8 @@ class _Podman(Peer):
         self.pod_name = self.label
         shape = shape_of(self.containers)
         self.shape = shape if self.init else without_init(shape)
-        self.manifest = self.podman.manifest(Pod(self.pod_name, self.shape, self.board.folder, self.first, rules=False, host_network=True))
+        pod = Pod(self.pod_name, self.shape, self.board.folder, self.first, rules=False, host_network=True)
+        self.manifest = self.podman.manifest(pod)
         self.board.expect(len(self.shape))
         self.podman.shell.run(f"podman kube play {self.manifest}")
         self.board.wait(60)
@@ -244,8 +245,8 @@ class _Podman(Peer):
 class Podman:
     """podman's state and configuration for one benchmark."""
 
-    SETTINGS = ("podman with crun, cgroup manager cgroupfs, events in a file, network host (no network to make), stop_timeout 0 (SIGKILL at "
-                "once), graph root on the disk, run root on a tmpfs, default_ulimits nofile and nproc 1024 (Debian's defaults need "
+    SETTINGS = ("podman with crun, cgroup manager cgroupfs, events in a file, network host (no network to make), stop_timeout 0 "
+                "(SIGKILL at once), graph root on the disk, run root on a tmpfs, default_ulimits nofile and nproc 1024 (Debian's defaults need "
                 "CAP_SYS_RESOURCE). The clock starts when the command is given.")
     SAME = ("The same podman. On cgroup v1, podman 4.3 often waits 3 s for its own conmon's cgroup to go when it removes a Pod; least "
             "and median show both cases.")

@@ -10,9 +10,9 @@ from matplotlib.ticker import FuncFormatter, NullFormatter  # noqa: E402
 from . import stats  # noqa: E402
 
 plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "reprise", "font.family": "sans-serif",
-                     "font.sans-serif": ["DejaVu Sans", "Helvetica", "Arial"], "font.size": 11, "axes.titlesize": 12, "axes.titleweight": "bold",
-                     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True, "grid.color": "#e4e4e4",
-                     "figure.facecolor": "white", "legend.frameon": False})
+                     "font.sans-serif": ["DejaVu Sans", "Helvetica", "Arial"], "font.size": 11, "axes.titlesize": 12,
+                     "axes.titleweight": "bold", "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
+                     "axes.axisbelow": True, "grid.color": "#e4e4e4", "figure.facecolor": "white", "legend.frameon": False})
 COLORS = {"floor": "#4d4d4d", "spawn": "#9a9a9a", "reprise-gate": "#08519c", "reprise-plain": "#08519c", "reprise-create": "#4a90c8",
           "reprise-off": "#9cc4e4", "reprise-anew": "#6a51a3", "crun": "#e08214", "s6": "#3a9a4a", "podman-restart": "#b2182b",
           "podman-replace": "#d6604d", "podman-replace-noinit": "#f0a58f", "podman-down": "#8c2d04"}
@@ -45,7 +45,8 @@ class Plots:
             s = r["summary"]
             ax.barh(y, s["median"], color=COLORS.get(r["peer"], "#777777"), height=0.68)
             ax.plot([s["min"], s["p99"]], [y, y], color="#111111", linewidth=1.1)
-            ax.annotate(stats.number(s["median"]), (max(s["p99"], s["median"]), y), xytext=(6, 0), textcoords="offset points", va="center")
+            ax.annotate(stats.number(s["median"]), (max(s["p99"], s["median"]), y), xytext=(6, 0), textcoords="offset points",
+                        va="center")
         ax.set_yticks(range(len(rows)), [label(r) if label else self.names[r["peer"]] for r in rows])
         ax.set_xscale("log")
         ax.set_xlim(min(r["summary"]["min"] for r in rows) / 2, max(r["summary"]["p99"] for r in rows) * 3)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-from . import machine, nest, peers
+from . import machine, nest, peers, tables
 from .board import Late
 from .shell import Failed
 
@@ -63,8 +63,8 @@ def peer_list(classes):
     return [{"id": c.ident, "name": c.name, "settings": c.settings, "missing": c.missing()} for c in classes]
 
 
-def run(name, args, measure, table):
-    """Runs <measure>(rig, args) inside a nest; it returns {"peers": [...], "rows": [...], ...}; <table>(results) is text."""
+def run(name, args, measure):
+    """Runs <measure>(rig, args) inside a nest; it returns {"peers": [...], "rows": [...], ...}, which becomes tables or JSON."""
     world = nest.enter()
     began = time.monotonic()
     rig = peers.Rig(world, args.build)
@@ -81,7 +81,7 @@ def run(name, args, measure, table):
         return
     print("\n".join(machine.lines(results["machine"])))
     print(f"{args.runs} runs, {args.idle_ms} ms idle before each, {results['seconds']} s in all\n")
-    print(table(results))
+    print(tables.text(results))
     for p in results.get("peers", []):
         if p["missing"]:
             print(f"missing: {p['name']}: {p['missing']}")

@@ -19,7 +19,8 @@ class Shell:
     def __init__(self, log, env):
         self.log = log
         hide = f"mount --bind /dev/null {cgroups.HIDDEN} && " if cgroups.hybrid_with_controllers() else ""
-        command = ["unshare", "--mount", "--propagation=private", "/bin/sh", "-c", hide + 'exec /bin/sh "$0"', os.path.join(_HERE, "shell.sh")]
+        script = os.path.join(_HERE, "shell.sh")
+        command = ["unshare", "--mount", "--propagation=private", "/bin/sh", "-c", hide + 'exec /bin/sh "$0"', script]
         self.process = subprocess.Popen(command, env=dict(os.environ, LOG=log, **env), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         text=True)
 

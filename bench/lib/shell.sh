@@ -1,4 +1,4 @@
-# shellcheck shell=sh
+#!/bin/sh
 # What bench/lib/shell.py talks to: runs each line of stdin as a command and answers with its status. One shell for a whole
 # benchmark, so that a peer which is a sequence of commands pays for those commands alone. LOG gets what they say.
 

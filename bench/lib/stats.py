@@ -54,11 +54,3 @@ def grid(titles, lines):
     for line in [titles, *lines]:
         out.append("  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths))).rstrip())
     return "\n".join(out)
-
-
-def cells(row):
-    return [number(row["summary"][c]) for c in COLUMNS] + [number(row["x_floor"]), number(row["x_reprise"])]
-
-
-def table(rows, names, unit):
-    return grid([unit, *COLUMNS, "x floor", "x reprise"], [[names.get(r["peer"], r["peer"]), *cells(r)] for r in rows])

@@ -5,7 +5,7 @@ BESIDE = 1.25  # how much slower beside 100 Pods counts as noise
 
 
 def _row(results, name, **keys):
-    for r in results.get(name, {}).get("rows", []):
+    for r in results[name]["rows"]:
         if all(r.get(k) == v for k, v in keys.items()):
             return r
     return None
@@ -29,26 +29,25 @@ def _against(results, peer, what, factor):
 
 
 def _missing(results, peer):
-    return next((p["missing"] for p in results.get("restart", {}).get("peers", []) if p["id"] == peer), None) or ""
+    return next((p["missing"] for p in results["restart"]["peers"] if p["id"] == peer), None) or ""
 
 
 def _tasks(results):
-    rows = [r for r in results.get("tasks", {}).get("rows", [])]
-    ours = _row(results, "tasks", peer=results.get("tasks", {}).get("reprise"), pods=1)
-    theirs = [r["summary"]["max"] for r in rows if r["peer"].startswith("podman") and r["pods"] == 1]
+    ours = _row(results, "tasks", peer=results["tasks"]["reprise"], pods=1)
+    theirs = [r["summary"]["max"] for r in results["tasks"]["rows"] if r["peer"].startswith("podman") and r["pods"] == 1]
     value = ours["summary"]["median"] / max(theirs) if ours and theirs else None
     return _target("clean tasks, one Pod, against podman's delete and create", "at least 50x as many a second", value and f"{value:.0f}x",
                    value and value >= 50, "reprise's median against the best measurement of any podman variant")
 
 
 def _busy(results):
-    row = _row(results, "many", peer=results.get("many", {}).get("reprise"), pods=500)
+    row = _row(results, "many", peer=results["many"]["reprise"], pods=500)
     value = row and row["busy"]
     return _target("500 Pods at once: all cores", "over 90 % busy", value and f"{100 * value:.0f} %", value and value > 0.9)
 
 
 def _linear(results):
-    peer = results.get("restart", {}).get("reprise")
+    peer = results["restart"]["reprise"]
     medians = {n: r["summary"]["median"] for n in (3, 10, 50) if (r := _row(results, "restart", peer=peer, containers=n, how="idle"))}
     if len(medians) < 3:
         return _target("restart latency over the number of containers", "linear", None, None)
@@ -59,7 +58,7 @@ def _linear(results):
 
 
 def _beside(results):
-    medians = {r["others"]: r["summary"]["median"] for r in results.get("restart", {}).get("beside", [])}
+    medians = {r["others"]: r["summary"]["median"] for r in results["restart"]["beside"]}
     most = max(medians, default=0)
     if not most or 0 not in medians:
         return _target("restart latency beside other Pods", "no slower", None, None)
