@@ -54,6 +54,7 @@ typedef enum {
     PREPARE_GATE    /* everything but the exec of its command is done. A runtime that cannot do it for a container does CREATE */
 } PrepareMode;
 extern const char *const prepare_mode_names[]; /* "off", "create", "gate", NULL */
+#define PREPARE_ANNOTATION "reprise.io/prepare" /* of a Pod: lowers the mode for it */
 /* An instance that was prepared ahead: not a container yet. */
 typedef struct {
     char *id, *name, *sandbox_id;

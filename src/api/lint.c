@@ -1,4 +1,5 @@
 /* lint.c - what works until the Pod is restarted in place, and then does not. Warnings only: each says what to do. */
+#include "api/facts.h"
 #include "api/validate_priv.h"
 
 static bool has_restart_all(const Container *c)
@@ -155,8 +156,19 @@ static void lint_loop(Report *r, const Path *at, const Container *c)
     }
 }
 
+static void lint_prepare(Report *r, const Pod *p)
+{
+    const char *value = strmap_get(&p->metadata.annotations, PREPARE_ANNOTATION);
+    for (size_t i = 0; value && prepare_mode_names[i]; i++)
+        if (str_eq(value, prepare_mode_names[i]))
+            return;
+    if (value)
+        report_warn(r, "metadata.annotations[%s]: \"%s\" means nothing: give gate, create or off", PREPARE_ANNOTATION, value);
+}
+
 void pod_lint(const Pod *p, Report *r)
 {
+    lint_prepare(r, p);
     const PodSpec *s = &p->spec;
     const Path *spec = CHILD(NULL, "spec");
     bool in_place = pod_restarts_in_place(s);

@@ -151,7 +151,6 @@ bool plan_has_restart_all_rule(const Pod *pod);
 const PodCondition *plan_condition(const PodStatus *s, const char *type); /* NULL if absent */
 /* How far the containers of <pod> may be made ahead: the configured mode, lowered by the annotation and by what makes it unsafe
  * or useless (docs/decisions.md, D17). */
-#define PREPARE_ANNOTATION "reprise.io/prepare"
 PrepareMode plan_prepare_mode(const Pod *pod, PrepareMode configured);
 /* Probe workers: may the worker of this container go on (pod-restart.md 6)? */
 bool plan_probe_enabled(const Pod *pod, const Container *c, ProbeKind kind, const ContainerFact *f);
