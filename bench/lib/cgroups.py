@@ -46,17 +46,30 @@ def _children(path):
     return found
 
 
-def podman():
-    """podman's cgroups. What a benchmark's podman leaves is what was not there before."""
+def _podman():
     return {p for parent in ("/libpod_parent", "/machine.slice") for p in _children(parent)}
 
 
-def names_in(work):
-    """The cgroups that a benchmark has noted in its directory with note()."""
+def remember_podman(work):
+    """Writes down podman's cgroups: podman chooses the names, so what a benchmark leaves of them is what was not there before."""
+    with open(os.path.join(work, "podman-cgroups"), "w", encoding="ascii") as f:
+        f.write("\n".join(_podman()) + "\n")
+
+
+def _words(path):
     try:
-        return _read(os.path.join(work, "cgroups")).split()
+        return _read(path).split()
     except OSError:
         return []
+
+
+def podman_since(work):
+    return sorted(_podman() - set(_words(os.path.join(work, "podman-cgroups"))))
+
+
+def noted(work):
+    """The cgroups that a benchmark has noted in its directory with note()."""
+    return _words(os.path.join(work, "cgroups"))
 
 
 def note(work, path):

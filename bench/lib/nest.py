@@ -69,7 +69,7 @@ def _init():
 def _remove(work):
     """What a benchmark leaves outside of its namespaces. Its processes are gone."""
     uids = [os.path.basename(p) for p in glob.glob(f"{work}/state/*/pods/*")]
-    cgroups.remove(["/reprise/pod" + u for u in uids] + cgroups.names_in(work))
+    cgroups.remove(["/reprise/pod" + u for u in uids] + cgroups.noted(work) + cgroups.podman_since(work))
     shutil.rmtree(work, ignore_errors=True)
 
 
@@ -85,7 +85,7 @@ def _outer():
     work = f"{BASE}{os.getpid()}"
     os.makedirs(work)
     os.chmod(work, 0o755)
-    before = cgroups.podman()
+    cgroups.remember_podman(work)
     command = ["unshare", "--mount", "--pid", "--net", "--ipc", "--fork", "--kill-child", "--mount-proc", "--propagation=private",
                _init(), "--", sys.executable, "-B", *sys.argv]
     child = subprocess.Popen(command, env=dict(os.environ, **{INSIDE: work}), preexec_fn=_die_with_parent)
@@ -98,7 +98,6 @@ def _outer():
         child.kill()
         child.wait()
         _remove(work)
-        cgroups.remove(sorted(cgroups.podman() - before))
     sys.exit(code if code >= 0 else 128 - code)
 
 

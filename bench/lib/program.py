@@ -2,6 +2,7 @@
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -66,6 +67,7 @@ def peer_list(classes):
 def run(name, args, measure):
     """Runs <measure>(rig, args) inside a nest; it returns {"peers": [...], "rows": [...], ...}, which becomes tables or JSON."""
     world = nest.enter()
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # at once: what still runs ends with the nest
     began = time.monotonic()
     rig = peers.Rig(world, args.build)
     results = {"benchmark": name, "machine": machine.describe(world, args.build),

@@ -58,7 +58,7 @@ def beside(results):
 
 
 def tasks(results):
-    return Table("clean tasks a second", ["tasks/s", "Pods at a time", *_HEAD], [
+    return Table("clean tasks", ["tasks/s", "Pods at a time", *_HEAD], [
         [_names(results)[r["peer"]], r["pods"], *_cells(r)] for r in results["rows"]])
 
 
