@@ -170,12 +170,16 @@ bool worker_restarting(const Worker *w)
     return restarting(&w->rec.pod->status);
 }
 
+/* Sooner than it would be anyway; never later. */
 static void arm_save(Worker *w, int64_t wait_ns)
 {
-    if (w->closed || uv_is_active((uv_handle_t *)&w->save_timer))
+    uint64_t ms = wait_ns <= 0 ? 0 : (uint64_t)((wait_ns + NS_PER_MS - 1) / NS_PER_MS);
+    if (w->closed)
         return;
     uv_update_time(w->agent->cfg.loop);
-    (void)uv_timer_start(&w->save_timer, on_save, (uint64_t)((wait_ns + NS_PER_MS - 1) / NS_PER_MS), 0);
+    if (uv_is_active((uv_handle_t *)&w->save_timer) && uv_timer_get_due_in(&w->save_timer) <= ms)
+        return;
+    (void)uv_timer_start(&w->save_timer, on_save, ms, 0);
 }
 
 bool worker_save(Worker *w, bool durable)

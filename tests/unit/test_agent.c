@@ -387,5 +387,33 @@ static void test_record_slots(void)
     CHECK_OK(fs_remove_tree(root));
 }
 
-TESTS(T(test_intents_text), T(test_record_slots), T(test_prepared_ahead), T(test_every_request_failing_prepared), T(test_death_at_every_turn_prepared),
+static bool record_is_current(const World *w)
+{
+    SCOPED(pod_record_done) PodRecord r = {0};
+    SCOPED(err_free) Err *e = pod_record_load(w->root, pod(w)->metadata.uid, &r);
+    SCOPED(mem_free) char *disk = e ? NULL : api_encode_text(&type_PodStatus, &r.pod->status);
+    SCOPED(mem_free) char *mine = api_encode_text(&type_PodStatus, &pod(w)->status);
+    return str_eq(disk, mine);
+}
+
+/* Written a moment after each change, also when the next thing that is due is much later. */
+static void test_record_follows(void)
+{
+    World w;
+    world_up(&w, PREPARE_OFF);
+    CHECK(reach(&w, all_running));
+    int64_t since = os_monotonic_ns();
+    CHECK(reach(&w, record_is_current));
+    CHECK(os_monotonic_ns() - since < 2 * NS_PER_S);
+    CHECK(fake_exit(w.rt, pod(&w)->metadata.uid, "watch", 88));
+    CHECK(reach(&w, restarted_once));
+    since = os_monotonic_ns();
+    CHECK(reach(&w, record_is_current));
+    CHECK(os_monotonic_ns() - since < 2 * NS_PER_S);
+    agent_delete_all(w.agent, 0);
+    CHECK(reach(&w, is_done));
+    world_down(&w);
+}
+
+TESTS(T(test_record_follows), T(test_intents_text), T(test_record_slots), T(test_prepared_ahead), T(test_every_request_failing_prepared), T(test_death_at_every_turn_prepared),
       T(test_restart_in_place), T(test_every_request_failing), T(test_death_at_every_turn))
