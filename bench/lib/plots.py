@@ -13,7 +13,7 @@ plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "reprise", "font.fa
                      "font.sans-serif": ["DejaVu Sans", "Helvetica", "Arial"], "font.size": 11, "axes.titlesize": 12,
                      "axes.titleweight": "bold", "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
                      "axes.axisbelow": True, "grid.color": "#e4e4e4", "figure.facecolor": "white", "legend.frameon": False})
-COLORS = {"floor": "#4d4d4d", "spawn": "#9a9a9a", "reprise-gate": "#08519c", "reprise-plain": "#08519c", "reprise-create": "#4a90c8",
+COLORS = {"floor": "#4d4d4d", "floor-alone": "#c2a5cf", "spawn": "#9a9a9a", "reprise-gate": "#08519c", "reprise-plain": "#08519c", "reprise-create": "#4a90c8",
           "reprise-off": "#9cc4e4", "reprise-anew": "#6a51a3", "crun": "#e08214", "s6": "#3a9a4a", "podman-restart": "#b2182b",
           "podman-replace": "#d6604d", "podman-replace-noinit": "#f0a58f", "podman-down": "#8c2d04"}
 PARTS = {"agent": "#08519c", "shim": "#4a90c8", "runtime, helpers": "#e08214", "containers' cgroup": "#bdbdbd"}
@@ -128,7 +128,7 @@ class Plots:
             self._plain(ax.xaxis)
             ax.set_xlabel("Pods triggered at once")
         time_ax.set_title(title, loc="left")
-        busy_ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=10)
+        busy_ax.legend(*time_ax.get_legend_handles_labels(), loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=10)
         fig.tight_layout()
         self._save(fig, name)
 
