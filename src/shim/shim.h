@@ -217,7 +217,7 @@ void ctr_create_failed(Ctr *c, Err *e);
 /* What the create request said about logs, opened; that of a standby has another name until ctr_log_begin(). */
 MUST_USE Err *ctr_log_open(Ctr *c);
 MUST_USE Err *ctr_log_begin(Ctr *c);
-/* ctr_log_begin() and streams_start(), in 2 ms or at its end: until then the pipes hold what it says. */
+/* ctr_log_begin() and streams_start(), as soon as the news of this turn are out: until then the pipes hold what it says. */
 void ctr_begin_later(Ctr *c);
 void ctr_begun(Ctr *c);
 void ctr_log_drop(Ctr *c); /* of a standby that will never run */

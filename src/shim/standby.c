@@ -103,6 +103,7 @@ static GateNews gate_read(Ctr *c, int *ret_errno)
 static void passed(Ctr *c)
 {
     gate_close(c);
+    ctr_begin_later(c);
     ctr_started(c, os_now_ns());
 }
 
@@ -223,7 +224,6 @@ void standby_release(Ctr *c, Req *r)
         refused(c, errno);
         return;
     }
-    ctr_begin_later(c);
 }
 
 void standby_died(Ctr *c)

@@ -88,16 +88,17 @@ static void on_settle_timer(uv_timer_t *t)
             stream_end(&c->stream[i]);
 }
 
-static void settle_later(Ctr *c)
+static void settle_later(Ctr *c, uint64_t ms)
 {
-    if (!uv_is_active((uv_handle_t *)&c->shim->settle_timer))
-        (void)uv_timer_start(&c->shim->settle_timer, on_settle_timer, SETTLE_MS, 0);
+    uv_timer_t *t = &c->shim->settle_timer;
+    if (!uv_is_active((uv_handle_t *)t) || uv_timer_get_due_in(t) > ms)
+        (void)uv_timer_start(t, on_settle_timer, ms, 0);
 }
 
 void ctr_begin_later(Ctr *c)
 {
     c->begin_owed = true;
-    settle_later(c);
+    settle_later(c, 0);
 }
 
 Err *streams_make(Ctr *c)
@@ -201,7 +202,7 @@ void streams_drain(Ctr *c)
         }
     for (int i = 0; i < PODLOG_STREAMS; i++)
         podlog_end(&c->log, (PodLogStream)i, os_now_ns());
-    settle_later(c);
+    settle_later(c, SETTLE_MS);
 }
 
 Err *streams_adopt(Ctr *c)
