@@ -108,6 +108,12 @@ def _inner(work):
     os.chmod("/dev/shm", 0o1777)
     if os.path.isdir("/var/lib/cni"):  # podman's and the plugins' leases; the network they belong to is not this one
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/var/lib/cni"], check=True)
+    # crun that is killed leaves a file in /tmp. A directory of the same disk goes over it, unless we ourselves live there.
+    if not any(os.path.abspath(p).startswith("/tmp/") for p in (sys.argv[0], os.environ.get("BUILD", ""))):
+        tmp = os.path.join(work, "tmp")
+        os.makedirs(tmp)
+        os.chmod(tmp, 0o1777)
+        subprocess.run(["mount", "--bind", tmp, "/tmp"], check=True)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     return Nest(work)
 

@@ -6,9 +6,11 @@ import signal
 import subprocess
 import time
 
+from .board import Late
+from .shell import Failed
+
 MODES = {"gate": "prepared up to a gate before exec", "create": "prepared up to the runtime's created state",
          "off": "nothing prepared: the plain order"}
-DEFAULT = "gate"
 
 
 class Reprise:
@@ -118,11 +120,24 @@ class Agent:
         with open(self.events, "wb") as out, open(self.errors, "wb") as err:
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
         try:
-            board.wait(seconds)
+            self._wait_up(seconds)
         except BaseException:
             self.stop()
             raise
         self.journals = [Journal(os.path.join(reprise.run_dir, "pods", uid, "journal")) for uid in self.uids()]
+
+    def _wait_up(self, seconds):
+        """Until all run; not longer than `reprise run` lives."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                return self.board.wait(min(1.0, max(0.0, deadline - time.monotonic())))
+            except Late:
+                if self.process.poll() is not None:
+                    said = "; ".join(self._complaints())
+                    raise Failed(f"reprise run ended with status {self.process.returncode}: {said}") from None
+                if time.monotonic() >= deadline:
+                    raise
 
     def _complaints(self):
         """Lines of the agent's stderr but the one that it says when it is told to end, and what its shims logged."""
