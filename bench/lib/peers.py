@@ -255,7 +255,9 @@ class Podman:
         nest = rig.nest
         conf = os.path.join(nest.path("podman-conf"), "containers.conf")
         with open(conf, "w", encoding="utf-8") as f:
-            f.write('[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n'
+            # kube play makes a network of its own even for Pods that want none: its configuration must not stay on this machine.
+            f.write(f'[network]\nnetwork_config_dir = "{nest.path("podman-networks")}"\n'
+                    '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n'
                     '[engine]\nruntime = "crun"\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\nstop_timeout = 0\n')
         storage = os.path.join(nest.path("podman-conf"), "storage.conf")
         with open(storage, "w", encoding="utf-8") as f:
