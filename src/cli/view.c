@@ -287,6 +287,13 @@ static void say_waiting(View *v, const Pod *p, const ContainerRow *row, const Co
              mem_fmt("waiting: %s%s%.*s", reason, *message ? ": " : "", 200, message));
 }
 
+static void say_started(View *v, const Pod *p, const ContainerStatus *now, int64_t now_ns)
+{
+    bool again = now->restart_count.v > 0;
+    say_take(v, p, now->name, now_ns, PAINT_GOOD,
+             again ? mem_fmt("started, restart %lld", (long long)now->restart_count.v) : mem_dup_str("started"));
+}
+
 static void say_container(View *v, const PodEntry *e, const Pod *p, const ContainerRow *row, int64_t now_ns)
 {
     const ContainerStatus *now = row->status, *was = view_status_of(e->last, row->spec->name);
@@ -297,18 +304,17 @@ static void say_container(View *v, const PodEntry *e, const Pod *p, const Contai
     bool new_id = !str_eq(now->container_id, was ? was->container_id : NULL);
     /* An end between two statuses is only in lastState. */
     const ContainerStateTerminated *last = now->last_state ? now->last_state->terminated : NULL;
-    if (view_is_running(was) && last && !t && (!view_is_running(now) || new_id) &&
+    if (view_is_running(was) && last && (new_id || (!t && !view_is_running(now))) &&
         !same_instance(last, was->last_state ? was->last_state->terminated : NULL))
         say_terminated(v, p, name, last, is_source(e, p, name), now_ns);
 
-    if (view_is_running(now) && (!view_is_running(was) || new_id)) {
-        bool again = now->restart_count.v > 0;
-        say_take(v, p, name, now_ns, PAINT_GOOD,
-                 again ? mem_fmt("started, restart %lld", (long long)now->restart_count.v) : mem_dup_str("started"));
-    }
+    /* An instance that is created already has its id while it waits: only one that was seen to run needs no more words. */
+    bool seen_running = view_is_running(was) && !new_id;
+    if (view_is_running(now) && !seen_running)
+        say_started(v, p, now, now_ns);
     if (t && !same_instance(t, before)) {
-        if (new_id && !view_is_running(was) && t->started_at.set)
-            say(v, p, name, now_ns, PAINT_GOOD, "started");
+        if (!seen_running && t->started_at.set)
+            say_started(v, p, now, now_ns);
         say_terminated(v, p, name, t, is_source(e, p, name), now_ns);
     }
     say_waiting(v, p, row, was, now_ns);

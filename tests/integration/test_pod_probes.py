@@ -158,7 +158,8 @@ def test_liveness_kill_has_a_grace_of_its_own(reprise):
     t = status(p, "main")["lastState"]["terminated"]
     assert t["exitCode"] == 137
     assert when(t["finishedAt"]) - when(t["startedAt"]) < 15  # not the Pod's 60 s
-    run.interrupt()
+    run.interrupt()  # two signals that wait together are one: let the first arrive
+    run.wait_for(lambda p: p["metadata"].get("deletionTimestamp"), 10, "the deletion")
     run.interrupt()
     run.wait(30)
 

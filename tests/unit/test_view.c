@@ -12,6 +12,9 @@
     "\"containers\":[{\"name\":\"main\",\"image\":\"i\",\"readinessProbe\":{\"exec\":{\"command\":[\"true\"]}}}]}"
 
 #define WAIT(name, n) "{\"name\":\"" name "\",\"restartCount\":" n ",\"state\":{\"waiting\":{\"reason\":\"PodInitializing\"}}}"
+#define MADE(name, n)                                                                                                  \
+    "{\"name\":\"" name "\",\"restartCount\":" n ",\"containerID\":\"c://" name n "\","                                \
+    "\"state\":{\"waiting\":{\"reason\":\"ContainerCreating\"}}}"
 #define GONE(name, n) "{\"name\":\"" name "\",\"restartCount\":" n ",\"state\":{\"waiting\":{\"reason\":\"RestartingAllContainers\"}}}"
 #define RUNS(name, n, ready)                                                                                           \
     "{\"name\":\"" name "\",\"restartCount\":" n ",\"containerID\":\"c://" name n "\",\"started\":true,\"ready\":" ready \
@@ -343,6 +346,36 @@ static void test_clip(void)
     }
 }
 
+/* A short run lives wholly between two statuses: it is created (has its id, waits), then it is over. */
+static void test_short_run(void)
+{
+    static const char *const statuses[] = {
+        POD("Pending", RESTARTING("False"), MADE("setup", "0"), WAIT("main", "0")),
+        POD("Pending", RESTARTING("False"), DEAD("setup", "0", "0", "Completed"), WAIT("main", "0")),
+        POD("Pending", RESTARTING("False"), DEAD("setup", "1", "0", "Completed"), RUNS("main", "0", "true")),
+        POD("Pending", RESTARTING("False"), DEAD("setup", "1", "0", "Completed"), DEAD("main", "0", "1", "Error")),
+    };
+    Screen s;
+    screen_open(&s, VIEW_LINES);
+    for (size_t i = 0; i < ARRAY_LEN(statuses); i++) {
+        void *p = NULL;
+        CHECK_OK(api_decode_text(&type_Pod, statuses[i], strlen(statuses[i]), &p));
+        view_pod(s.v, i ? "MODIFIED" : "ADDED", p, T0);
+        api_free(&type_Pod, p);
+    }
+    fflush(s.f);
+    CHECK_STR(s.text, "    0.000s  ml-worker-pod           sandbox ready, IP 10.88.0.2\n"
+                      "    0.000s  ml-worker-pod           phase Pending\n"
+                      "    0.000s  ml-worker-pod  setup    started\n"
+                      "    0.000s  ml-worker-pod  setup    exited 0\n"
+                      "    0.000s  ml-worker-pod  setup    started, restart 1\n"
+                      "    0.000s  ml-worker-pod  setup    exited 0\n"
+                      "    0.000s  ml-worker-pod  main     started\n"
+                      "    0.000s  ml-worker-pod  main     ready\n"
+                      "    0.000s  ml-worker-pod  main     exited 1\n");
+    screen_close(&s);
+}
+
 static void test_safe(void)
 {
     static const struct {
@@ -359,5 +392,5 @@ static void test_safe(void)
     }
 }
 
-TESTS(T(test_lines), T(test_restarts), T(test_json), T(test_yaml), T(test_live), T(test_cursor_given_back),
+TESTS(T(test_lines), T(test_short_run), T(test_restarts), T(test_json), T(test_yaml), T(test_live), T(test_cursor_given_back),
       T(test_many_logs_fit), T(test_clip), T(test_safe))
