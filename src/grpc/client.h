@@ -1,0 +1,68 @@
+/* client.h - a gRPC client on the event loop: one connection to one address, any number of calls on it at once.
+ *
+ * It connects by itself, and again with back-off when the connection is lost (grpc/doc/connection-backoff.md: 1 s, times 1.6, with
+ * jitter; but at most 5 s, since the peer is on this machine). Deadlines are kept on this side as well as told to the peer; a call that is given up is
+ * reset (RST_STREAM CANCEL), the connection stays. PINGs find a peer that is dead but connected. nghttp2 does HTTP/2 and its flow
+ * control; framing, status rules and time are ours (PROTOCOL-HTTP2.md).
+ *
+ * Single-threaded. Callbacks come from the loop, never from within the function that began the call; in one, every function here
+ * may be called, grpc_client_free() too. */
+#ifndef REPRISE_GRPC_CLIENT_H
+#define REPRISE_GRPC_CLIENT_H
+
+#include <uv.h>
+
+#include "grpc/status.h"
+
+#define GRPC_MAX_MESSAGE ((size_t)16 << 20) /* the kubelet's maxMsgSize (pkg/kubelet/cri: remote/utils.go) */
+
+typedef struct GrpcClient GrpcClient;
+typedef struct GrpcCall GrpcCall;
+
+typedef struct {
+    uv_loop_t *loop;
+    const char *target;      /* "unix:///run/x.sock", or a plain absolute path */
+    const char *user_agent;
+    size_t max_message;      /* of one answer; 0 = GRPC_MAX_MESSAGE */
+    int64_t keepalive_ns;    /* a PING after so long without a byte from the peer while calls are open; 0 = 30 s */
+    int64_t keepalive_timeout_ns; /* no answer to it for so long: the connection is dead; 0 = 10 s */
+    /* The connection is there (why NULL) or was lost, or could not be made (why: borrowed). NULL = not told. */
+    void (*on_state)(void *arg, bool connected, const Err *why);
+    void *arg;
+} GrpcClientConfig;
+
+/* Begins to connect. ERR_INVALID: <target> is no address of a kind known here. */
+MUST_USE Err *grpc_client_new(const GrpcClientConfig *c, GrpcClient **ret);
+/* Open calls are never answered. */
+void grpc_client_free(GrpcClient *c);
+bool grpc_client_connected(const GrpcClient *c);
+/* Tries to connect now, if it waits for the next try. */
+void grpc_client_connect_now(GrpcClient *c);
+
+typedef struct {
+    const char *path;        /* "/runtime.v1.RuntimeService/Version" */
+    const void *bytes;       /* the request message; copied */
+    size_t n;
+    int64_t timeout_ns;      /* 0 = none */
+    bool wait_for_ready;     /* without a connection: waits for one until the deadline, instead of UNAVAILABLE at the next failure to connect */
+    const char *const *metadata; /* name, value, name, value, ..., NULL; NULL = none */
+} GrpcRequest;
+
+typedef struct {
+    int code;
+    const char *message;  /* borrowed; grpc-message, or what went wrong on this side; never NULL */
+    const uint8_t *bytes; /* borrowed; the answer of a unary call that is GRPC_OK */
+    size_t n;
+} GrpcResult;
+typedef void GrpcDone(void *arg, const GrpcResult *r);
+/* One message of a server's stream. */
+typedef void GrpcMessage(void *arg, const uint8_t *bytes, size_t n);
+
+/* A unary call. <done> is called once. A connection that is lost under it is UNAVAILABLE; whether the peer did it is not known then. */
+GrpcCall *grpc_client_call(GrpcClient *c, const GrpcRequest *r, GrpcDone *done, void *arg);
+/* A call with one request and a stream of answers; <done> ends it. */
+GrpcCall *grpc_client_stream(GrpcClient *c, const GrpcRequest *r, GrpcMessage *message, GrpcDone *done, void *arg);
+/* Gives it up: nothing is called any more, and <call> is gone. */
+void grpc_call_cancel(GrpcCall *call);
+
+#endif
