@@ -19,7 +19,6 @@
 #define MAX_TRIES 3          /* of a runtime command that somebody killed */
 #define RETRY_MS 3           /* killed processes and their cgroups are gone by then, nearly always */
 #define START_ERROR_CODE 128 /* containerd's errorStartExitCode */
-#define MESSAGE_MAX 4096     /* kubelet's MaxContainerTerminationMessageLength */
 
 static const char *const state_names[CTR_STATE_N] = {
 #define CTR_STATE_NAME(n, text) [CTR_##n] = text,
@@ -135,24 +134,11 @@ void ctr_open_last(Ctr *c)
         c->oom_fd = cgroup_oom_open(&c->shim->cgroups, cgroup);
 }
 
-/* The last bytes of the file that the container wrote its last words to: a file of the Pod's, but what it is made of is
- * the container's choice. */
-static void message_file(int fd, Str *out)
-{
-    struct stat st;
-    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-        return;
-    char buf[MESSAGE_MAX];
-    ssize_t n = pread(fd, buf, sizeof buf, st.st_size > MESSAGE_MAX ? st.st_size - MESSAGE_MAX : 0);
-    if (n > 0)
-        str_add_n(out, buf, (size_t)n);
-}
-
 static json_t *exit_message(const Ctr *c, int code)
 {
     const json_t *rec = ctr_rec(c);
     SCOPED(str_done) Str text = {0};
-    message_file(c->message_fd, &text);
+    podlog_last_words(c->message_fd, &text);
     if (text.n == 0 && code != 0 && json_flag(rec, "message_fallback", false)) {
         SCOPED(mem_free) char *tail = podlog_tail(json_str(rec, "log_path"));
         str_add(&text, tail);

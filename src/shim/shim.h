@@ -25,7 +25,7 @@
 #include "base/str.h"
 #include "os/cgroup.h"
 #include "os/spawn.h"
-#include "shim/podlog.h"
+#include "os/podlog.h"
 #include "shim/store.h"
 #include "wire/json.h"
 

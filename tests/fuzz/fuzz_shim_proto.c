@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "os/fs.h"
-#include "shim/podlog.h"
+#include "os/podlog.h"
 #include "shim/store.h"
 #include "wire/shimwire.h"
 

@@ -16,7 +16,7 @@
 #include "os/pidfd.h"
 #include "os/spawn.h"
 #include "os/unixsock.h"
-#include "shim/podlog.h"
+#include "os/podlog.h"
 #include "shim/store.h"
 #include "wire/shimwire.h"
 

@@ -1,4 +1,4 @@
-#include "shim/podlog.h"
+#include "os/podlog.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -80,12 +80,11 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Removes the oldest rotated files: their names sort by age. */
-static void rotated_prune(const PodLog *l)
+void podlog_prune(const char *log, int max_files)
 {
-    const char *slash = strrchr(l->path, '/');
-    const char *base = slash ? slash + 1 : l->path;
-    SCOPED(mem_free) char *dir = slash ? mem_dup_strn(l->path, (size_t)(slash - l->path) + 1) : mem_dup_str("./");
+    const char *slash = strrchr(log, '/');
+    const char *base = slash ? slash + 1 : log;
+    SCOPED(mem_free) char *dir = slash ? mem_dup_strn(log, (size_t)(slash - log) + 1) : mem_dup_str("./");
     SCOPED(strvec_done) StrVec old = {0};
     DIR *d = opendir(dir);
     if (!d)
@@ -96,30 +95,41 @@ static void rotated_prune(const PodLog *l)
     (void)closedir(d);
     if (old.n > 1)
         qsort(old.v, old.n, sizeof old.v[0], by_name);
-    size_t keep = l->max_files > 1 ? (size_t)l->max_files - 1 : 0;
+    size_t keep = max_files > 1 ? (size_t)max_files - 1 : 0;
     for (size_t i = 0; i + keep < old.n; i++) {
         SCOPED(mem_free) char *path = mem_fmt("%s%s", dir, old.v[i]);
         (void)unlink(path);
     }
 }
 
-static void rotate(PodLog *l, int64_t now_ns)
+bool podlog_move_away(const char *log, int64_t now_ns, int64_t *last_label_s, char **ret)
 {
     int64_t label_s = now_ns / NS_PER_S;
-    if (label_s <= l->last_label_s) /* two in one second: the later one borrows the next */
-        label_s = l->last_label_s + 1;
+    if (label_s <= *last_label_s) /* two in one second: the later one borrows the next */
+        label_s = *last_label_s + 1;
     time_t t = (time_t)label_s;
     struct tm tm;
     char label[32];
     if (!gmtime_r(&t, &tm) || strftime(label, sizeof label, "%Y%m%d-%H%M%S", &tm) == 0)
-        return;
-    SCOPED(mem_free) char *to = mem_fmt("%s.%s", l->path, label);
-    if (fault_hit("rename") || rename(l->path, to) < 0)
+        return false;
+    char *to = mem_fmt("%s.%s", log, label);
+    if (fault_hit("rename") || rename(log, to) < 0) {
+        mem_free(to);
+        return false;
+    }
+    *last_label_s = label_s;
+    *ret = to;
+    return true;
+}
+
+static void rotate(PodLog *l, int64_t now_ns)
+{
+    SCOPED(mem_free) char *to = NULL;
+    if (!podlog_move_away(l->path, now_ns, &l->last_label_s, &to))
         return; /* grow on: the next write tries again */
-    l->last_label_s = label_s;
     fd_close(MOVE(l->fd, -EBADF));
     err_free(file_open(l));
-    rotated_prune(l);
+    podlog_prune(l->path, l->max_files);
 }
 
 static void emit(PodLog *l, const Str *out, int64_t now_ns)
@@ -240,4 +250,15 @@ char *podlog_tail(const char *path)
         p = p ? p + 1 : buf + n;
     }
     return podlog_tail_text(p, (size_t)(buf + n - p), PODLOG_TAIL_LINES, PODLOG_TAIL_BYTES);
+}
+
+void podlog_last_words(int fd, Str *out)
+{
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+        return;
+    char buf[PODLOG_LAST_WORDS];
+    ssize_t n = pread(fd, buf, sizeof buf, st.st_size > PODLOG_LAST_WORDS ? st.st_size - PODLOG_LAST_WORDS : 0);
+    if (n > 0)
+        str_add_n(out, buf, (size_t)n);
 }

@@ -5,8 +5,8 @@
  *
  * Rotation as the kubelet does it: <attempt>.log -> <attempt>.log.20260102-150405 (UTC), oldest removed first. A full disk
  * costs log lines, never an exit: what cannot be written is dropped and counted. */
-#ifndef REPRISE_SHIM_PODLOG_H
-#define REPRISE_SHIM_PODLOG_H
+#ifndef REPRISE_OS_PODLOG_H
+#define REPRISE_OS_PODLOG_H
 
 #include "base/err.h"
 #include "base/str.h"
@@ -47,5 +47,16 @@ void podlog_split(Str *partial, PodLogStream stream, const char *bytes, size_t n
 MUST_USE char *podlog_tail_text(const char *text, size_t n, size_t max_lines, size_t max_bytes);
 /* The same of a log file; "" when it cannot be read. Caller frees. */
 MUST_USE char *podlog_tail(const char *path);
+
+/* Rotation by hand, of a log that another process writes. */
+/* Renames <log> to <log>.YYYYMMDD-HHMMSS, later than *last_label_s, which it sets; *ret: the new path, caller frees. false: it could not. */
+bool podlog_move_away(const char *log, int64_t now_ns, int64_t *last_label_s, char **ret);
+/* Removes the oldest rotated files of <log>, their names sort by age, until with the current one there are <max_files>. */
+void podlog_prune(const char *log, int max_files);
+
+/* The end of the file that a container wrote its last words to (terminationMessagePath): a file of the Pod's, but what it is made
+ * of is the container's choice; nothing is read of what is no plain file. */
+#define PODLOG_LAST_WORDS 4096 /* kubelet's MaxContainerTerminationMessageLength */
+void podlog_last_words(int fd, Str *out);
 
 #endif
