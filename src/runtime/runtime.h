@@ -30,6 +30,8 @@ typedef struct {
     NamespaceMode network, pid, ipc; /* network: POD or NODE; pid: POD (shared), CONTAINER, NODE; ipc: POD or NODE */
     LIST_OF(Sysctl) sysctls;
     const char *qos_class;
+    bool privileged;             /* one of its containers is */
+    const PodSecurityContext *pod_sec; /* NULL = none */
     /* Pod cgroup limits, 0 = none (sums as the kubelet makes them: node/resources.h). */
     int64_t cpu_shares, cpu_quota_us, cpu_period_us, memory_limit_bytes, pids_limit;
 } SandboxConfig;
@@ -69,6 +71,7 @@ typedef struct {
     NamespaceMode pid;                /* POD (shared), CONTAINER, NODE, TARGET */
     const char *pid_target_id;        /* container id for NS_TARGET (ephemeral) */
     const char *spec_hash;
+    const SandboxConfig *sandbox;     /* what the sandbox was run with; only with RUNTIME_CAP_SANDBOX_AGAIN */
 } ContainerConfig;
 
 typedef void RuntimeDone(void *arg, Err *err /* taken; NULL = done */);
@@ -83,6 +86,7 @@ typedef void RuntimeExecDone(void *arg, const ExecResult *res /* NULL on error *
 typedef RuntimeIdDone RuntimeImageDone;
 
 #define RUNTIME_CAP_IMAGE_PULL 1u     /* can fetch images */
+#define RUNTIME_CAP_SANDBOX_AGAIN 4u  /* container_create() wants the sandbox's configuration, too */
 #define RUNTIME_CAP_HOST_MOUNT_NS 2u  /* MountConfig.host_path is seen from the host's mount namespace */
 
 typedef struct RuntimeOps {

@@ -146,7 +146,7 @@ static void test_verify_non_root(void)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         const SecurityContext sec = {.run_as_non_root = rows[i].ctr, .run_as_user = rows[i].user};
         const PodSecurityContext pod = {.run_as_non_root = rows[i].pod, .run_as_user = rows[i].pod_user};
-        Err *e = oci_verify_non_root(&sec, &pod, rows[i].image_uid, rows[i].image_user, "p_n(u)", "c");
+        Err *e = security_verify_non_root(&sec, &pod, rows[i].image_uid, rows[i].image_user, "p_n(u)", "c");
         if (!rows[i].error) {
             CHECK_OK(e);
             continue;
@@ -154,7 +154,7 @@ static void test_verify_non_root(void)
         CHECK(e && str_eq(e->reason, "CreateContainerConfigError"));
         check_error(e, rows[i].error);
     }
-    CHECK_OK(oci_verify_non_root(NULL, NULL, 0, NULL, NULL, NULL));
+    CHECK_OK(security_verify_non_root(NULL, NULL, 0, NULL, NULL, NULL));
 }
 
 static void test_image_user(void)

@@ -62,9 +62,5 @@ MUST_USE Err *oci_user_lookup(const char *rootfs, const char *user, int64_t *uid
 /* Splits an image's user as CRI's ImageStatus does: a numeric one gives *ret_uid, a name *ret_name (caller frees), ""
  * and NULL give uid 0 as the kubelet reads it. The group is not looked at. */
 void oci_image_user(const char *user, int64_t *ret_uid, char **ret_name);
-/* kubelet's verifyRunAsNonRoot, before an attempt is made: <image_uid> -1 = the image names a user, <image_user>.
- * <pod> is "name_namespace(uid)" or NULL. Reason CreateContainerConfigError. Pure. */
-MUST_USE Err *oci_verify_non_root(const SecurityContext *sec, const PodSecurityContext *pod_sec, int64_t image_uid,
-                                  const char *image_user, const char *pod, const char *container);
 
 #endif

@@ -4,14 +4,7 @@
 
 #include "os/fs.h"
 #include "runtime/oci/spec_priv.h"
-
-/* kubelet pkg/securitycontext/util.go, procMount Default (containerd takes the list from CRI). */
-static const char *const masked_paths[] = {
-    "/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
-    "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
-    "/sys/devices/virtual/powercap",
-};
-static const char *const readonly_paths[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
+#include "runtime/security.h"
 
 static void add_namespace(json_t *list, const char *type, const char *path)
 {
@@ -83,15 +76,15 @@ static void add_proc_paths(SpecBuild *b)
     json_t *masked = jarray_at(b->linux_, "maskedPaths"), *ro = jarray_at(b->linux_, "readonlyPaths");
     if (b->privileged || str_eq(b->sec->proc_mount, "Unmasked"))
         return;
-    for (size_t i = 0; i < ARRAY_LEN(masked_paths); i++)
-        jadd(masked, jstr(masked_paths[i]));
+    for (size_t i = 0; security_masked_paths[i]; i++)
+        jadd(masked, jstr(security_masked_paths[i]));
     for (unsigned i = 0; i < b->host->thermal_cpus; i++) {
         char path[80];
         snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%u/thermal_throttle", i);
         jadd(masked, jstr(path));
     }
-    for (size_t i = 0; i < ARRAY_LEN(readonly_paths); i++)
-        jadd(ro, jstr(readonly_paths[i]));
+    for (size_t i = 0; security_readonly_paths[i]; i++)
+        jadd(ro, jstr(security_readonly_paths[i]));
 }
 
 /* Whether AppArmor has <name> loaded. */

@@ -8,6 +8,7 @@
 
 #include "api/codec.h"
 #include "runtime/oci/spec_priv.h"
+#include "runtime/security.h"
 
 #define USER_FILE_MAX (1u << 20) /* bytes of an image's passwd or group file; real ones are a few KiB */
 #define GROUPS_MAX 65536u        /* NGROUPS_MAX of the kernel */
@@ -186,37 +187,6 @@ void oci_image_user(const char *user, int64_t *ret_uid, char **ret_name)
         *ret_uid = uid;
 }
 
-static OptInt pick_int(OptInt container, OptInt pod)
-{
-    return container.set ? container : pod;
-}
-
-Err *oci_verify_non_root(const SecurityContext *sec, const PodSecurityContext *pod_sec, int64_t image_uid,
-                         const char *image_user, const char *pod, const char *container)
-{
-    static const SecurityContext no_sec;
-    static const PodSecurityContext no_pod;
-    sec = sec ? sec : &no_sec;
-    pod_sec = pod_sec ? pod_sec : &no_pod;
-    OptBool wanted = sec->run_as_non_root.set ? sec->run_as_non_root : pod_sec->run_as_non_root;
-    if (!wanted.set || !wanted.v)
-        return NULL;
-    SCOPED(mem_free) char *where =
-        pod ? mem_fmt(" (pod: \"%s\", container: %s)", pod, str_or(container, "")) : mem_dup_str("");
-    OptInt user = pick_int(sec->run_as_user, pod_sec->run_as_user);
-    Err *e = NULL;
-    if (user.set && user.v == 0)
-        e = err_new(ERR_INVALID, 0, "container's runAsUser breaks non-root policy%s", where);
-    else if (!user.set && image_uid < 0 && !str_empty(image_user))
-        e = err_new(ERR_INVALID, 0,
-                    "container has runAsNonRoot and image has non-numeric user (%.128s), cannot verify user is "
-                    "non-root%s",
-                    image_user, where);
-    else if (!user.set && image_uid <= 0)
-        e = err_new(ERR_INVALID, 0, "container has runAsNonRoot and image will run as root%s", where);
-    return err_reason(e, REASON_CONFIG);
-}
-
 static void add_group(IntList *l, int64_t gid)
 {
     *LIST_ADD(l) = gid;
@@ -259,8 +229,8 @@ static char *pod_text(const ContainerConfig *c)
 /* The string that containerd makes of image and security context: "uid", "name", "uid:gid", "name:gid". */
 static Err *effective_user(SpecBuild *b, char **ret)
 {
-    OptInt uid = pick_int(b->sec->run_as_user, b->pod_sec->run_as_user);
-    OptInt gid = pick_int(b->sec->run_as_group, b->pod_sec->run_as_group);
+    OptInt uid = security_pick(b->sec->run_as_user, b->pod_sec->run_as_user);
+    OptInt gid = security_pick(b->sec->run_as_group, b->pod_sec->run_as_group);
     Err *e = check_id("runAsUser", uid);
     if (!e)
         e = check_id("runAsGroup", gid);
@@ -283,7 +253,7 @@ Err *spec_user(SpecBuild *b)
     int64_t image_uid;
     SCOPED(mem_free) char *image_name = NULL, *pod = pod_text(c), *user = NULL;
     oci_image_user(b->in->image->user, &image_uid, &image_name);
-    Err *e = oci_verify_non_root(c->sec, c->pod_sec, image_uid, image_name, pod, c->name);
+    Err *e = security_verify_non_root(c->sec, c->pod_sec, image_uid, image_name, pod, c->name);
     if (!e)
         e = effective_user(b, &user);
     IntList own = {0};
