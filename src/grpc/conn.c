@@ -16,7 +16,8 @@ struct GrpcConn {
     Streams ready; /* of those: with something to deliver */
     Streams gone;  /* given up within a callback: someone may still look at the bytes */
     size_t n_calls;
-    bool settings, goaway, delivering, freed;
+    bool settings, delivering, freed;
+    char *goaway; /* what it said; NULL = none has come */
     unsigned idle_pings;
     char *broken; /* nghttp2's word on what the peer did wrong; NULL = nothing */
 };
@@ -183,7 +184,11 @@ static GrpcStream *stream_at(nghttp2_session *session, int32_t id)
 static void on_goaway(GrpcConn *c, const nghttp2_goaway *g)
 {
     static const char text[] = "the stream is rejected because server is draining the connection";
-    c->goaway = true;
+    SCOPED(str_done) Str debug = {0}, said = {0};
+    grpc_message_decode(&debug, (const char *)g->opaque_data, g->opaque_data_len < 256 ? g->opaque_data_len : 256);
+    str_fmt(&said, "code: %s, debug data: ", nghttp2_http2_strerror(g->error_code));
+    str_add_quoted(&said, str_or(debug.p, ""));
+    mem_set_str(&c->goaway, said.p);
     GrpcStream *s;
     TAILQ_FOREACH(s, &c->all, all) /* what nghttp2 has only queued is not processed either */
         if (s->id > g->last_stream_id || (s->id && !nghttp2_session_find_stream(c->session, s->id)))
@@ -377,6 +382,11 @@ void grpc_conn_fail(GrpcConn *c, int code, const char *message)
         stream_end(s, code, NGHTTP2_CANCEL, message);
 }
 
+const char *grpc_conn_goaway(const GrpcConn *c)
+{
+    return c->goaway;
+}
+
 size_t grpc_conn_n_calls(const GrpcConn *c)
 {
     return c->n_calls;
@@ -400,6 +410,7 @@ static void conn_destroy(GrpcConn *c)
     free(c->authority);
     free(c->user_agent);
     free(c->broken);
+    free(c->goaway);
     free(c);
 }
 
@@ -491,7 +502,7 @@ bool grpc_conn_ready(const GrpcConn *c)
 
 bool grpc_conn_draining(const GrpcConn *c)
 {
-    return c->goaway || !nghttp2_session_check_request_allowed(c->session);
+    return c->goaway != NULL || !nghttp2_session_check_request_allowed(c->session);
 }
 
 void grpc_conn_ping(GrpcConn *c)

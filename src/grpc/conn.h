@@ -19,6 +19,8 @@ void grpc_conn_free(GrpcConn *c); /* open calls are not answered */
 bool grpc_conn_ready(const GrpcConn *c);
 /* The server has said GOAWAY, or all stream numbers are used: the open calls go on, new ones need another connection. */
 bool grpc_conn_draining(const GrpcConn *c);
+/* What GOAWAY said, in grpc-go's words: "code: NO_ERROR, debug data: \"max_age\""; NULL = none came. Borrowed. */
+const char *grpc_conn_goaway(const GrpcConn *c);
 size_t grpc_conn_n_calls(const GrpcConn *c);
 
 /* Begins a call; <message> NULL = unary. wait_for_ready is nothing here. What fails at once is told by <done> as well. */
