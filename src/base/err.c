@@ -1,5 +1,6 @@
 #include "base/err.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -64,6 +65,13 @@ char *err_text(const Err *e)
 int err_errno(const Err *e)
 {
     return e ? e->sys : 0;
+}
+
+char *err_go_errno(int sys)
+{
+    char *text = mem_dup_str(strerror(sys)); /* the same words as Go's table, which begins in lower case */
+    text[0] = (char)tolower((unsigned char)text[0]);
+    return text;
 }
 
 void err_free(Err *e)

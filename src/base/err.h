@@ -39,6 +39,8 @@ Err *err_reason(Err *e, const char *reason);
 MUST_USE char *err_text(const Err *e);
 /* The errno where the chain began, 0 if none. */
 int err_errno(const Err *e);
+/* Go's words for an errno, which Kubernetes' messages carry: "connection refused". Caller frees. */
+MUST_USE char *err_go_errno(int sys);
 void err_free(Err *e);
 SCOPED_FN(err_free, Err *, NULL)
 

@@ -12,9 +12,7 @@
 
 #include <uv.h>
 
-#include "grpc/status.h"
-
-#define GRPC_MAX_MESSAGE ((size_t)16 << 20) /* the kubelet's maxMsgSize (pkg/kubelet/cri: remote/utils.go) */
+#include "grpc/call.h"
 
 typedef struct GrpcClient GrpcClient;
 typedef struct GrpcCall GrpcCall;
@@ -23,7 +21,7 @@ typedef struct {
     uv_loop_t *loop;
     const char *target;      /* "unix:///run/x.sock", or a plain absolute path */
     const char *user_agent;
-    size_t max_message;      /* of one answer; 0 = GRPC_MAX_MESSAGE */
+    size_t max_message;      /* of one request and of one answer; 0 = GRPC_MAX_MESSAGE */
     int64_t keepalive_ns;    /* a PING after so long without a byte from the peer while calls are open; 0 = 30 s */
     int64_t keepalive_timeout_ns; /* no answer to it for so long: the connection is dead; 0 = 10 s */
     /* The connection is there (why NULL) or was lost, or could not be made (why: borrowed). NULL = not told. */
@@ -38,25 +36,6 @@ void grpc_client_free(GrpcClient *c);
 bool grpc_client_connected(const GrpcClient *c);
 /* Tries to connect now, if it waits for the next try. */
 void grpc_client_connect_now(GrpcClient *c);
-
-typedef struct {
-    const char *path;        /* "/runtime.v1.RuntimeService/Version" */
-    const void *bytes;       /* the request message; copied */
-    size_t n;
-    int64_t timeout_ns;      /* 0 = none */
-    bool wait_for_ready;     /* without a connection: waits for one until the deadline, instead of UNAVAILABLE at the next failure to connect */
-    const char *const *metadata; /* name, value, name, value, ..., NULL; NULL = none */
-} GrpcRequest;
-
-typedef struct {
-    int code;
-    const char *message;  /* borrowed; grpc-message, or what went wrong on this side; never NULL */
-    const uint8_t *bytes; /* borrowed; the answer of a unary call that is GRPC_OK */
-    size_t n;
-} GrpcResult;
-typedef void GrpcDone(void *arg, const GrpcResult *r);
-/* One message of a server's stream. */
-typedef void GrpcMessage(void *arg, const uint8_t *bytes, size_t n);
 
 /* A unary call. <done> is called once. A connection that is lost under it is UNAVAILABLE; whether the peer did it is not known then. */
 GrpcCall *grpc_client_call(GrpcClient *c, const GrpcRequest *r, GrpcDone *done, void *arg);

@@ -3,6 +3,7 @@
 #define REPRISE_GRPC_STATUS_H
 
 #include "base/err.h"
+#include "base/str.h"
 
 enum {
     GRPC_OK = 0,
@@ -29,5 +30,12 @@ const char *grpc_code_name(int code, char *buf);
 /* The one clear error of a status: "rpc error: code = NotFound desc = an error occurred ..." (grpc-go's words, which the kubelet's
  * messages carry), with the kind that fits the code. NULL for GRPC_OK. */
 MUST_USE Err *grpc_status_err(int code, const char *message);
+
+#define GRPC_STATUS_TEXT_MAX 4096u /* bytes of a grpc-message that are kept */
+/* Appends <n> bytes of a grpc-message header: percent-decoded, one line of valid UTF-8. Control characters become blanks,
+ * since it goes into events and logs; what is no UTF-8 becomes "?". */
+void grpc_message_decode(Str *to, const char *v, size_t n);
+/* Appends <text> percent-encoded, as a header may carry it. */
+void grpc_message_encode(Str *to, const char *text);
 
 #endif

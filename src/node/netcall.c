@@ -3,7 +3,6 @@
 #include "node/netcall_priv.h"
 
 #include <arpa/inet.h>
-#include <ctype.h>
 #include <stdio.h>
 
 void netcall_hold(NetCall *c)
@@ -180,15 +179,8 @@ char *netcall_peer(const NetCall *c)
     return netcall_join(ip, c->port);
 }
 
-char *netcall_errno(int err)
-{
-    char *text = mem_dup_str(strerror(err)); /* the same words as Go's table, which begins in lower case */
-    text[0] = (char)tolower((unsigned char)text[0]);
-    return text;
-}
-
 char *netcall_dial_error(const NetCall *c, int err)
 {
-    SCOPED(mem_free) char *peer = netcall_peer(c), *why = netcall_errno(err);
+    SCOPED(mem_free) char *peer = netcall_peer(c), *why = err_go_errno(err);
     return mem_fmt("dial tcp %s: connect: %s", peer, why);
 }

@@ -1,11 +1,12 @@
 /* netcall_grpc.c - grpc probes: Check of grpc.health.v1.Health. What the kubelet does (pkg/probe/grpc) is grpc-go's
  * blocking dial and then one call, both within the timeout. A dial that fails is tried again after a while until then,
  * and counts as done only when the peer has shown by its SETTINGS that it speaks HTTP/2. */
-#include "node/netcall_h2.h"
+#include "grpc/conn.h"
 #include "node/netcall_priv.h"
 
 #define METHOD  "/grpc.health.v1.Health/Check"
 #define SERVING 1
+#define MAX_MESSAGE 65536u /* of an answer: health replies have two bytes */
 /* grpc/doc/connection-backoff.md; without its jitter, which is for many clients of one server. */
 #define BACKOFF_FIRST_MS 1000u
 #define BACKOFF_MAX_MS   120000u
@@ -19,7 +20,7 @@ typedef struct {
     unsigned backoff_ms;
     int64_t began_ms;
     bool asked;
-    bool replied; /* the reply is noted below: it is told when nghttp2 has returned */
+    bool replied; /* the reply is noted below: it is told when the connection has returned */
     NetCallResult result;
     char *text;
 } GrpcCall;
@@ -83,7 +84,7 @@ static void link_lost(GrpcCall *g, const char *why)
 
 static const char *const statuses[] = {"UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"};
 
-static char *health_text(const GrpcReply *r, bool *ret_ok)
+static char *health_text(const GrpcResult *r, bool *ret_ok)
 {
     int64_t status = 0;
     SCOPED(err_free) Err *e = grpc_health_reply(r->bytes, r->n, &status);
@@ -97,7 +98,7 @@ static char *health_text(const GrpcReply *r, bool *ret_ok)
     return mem_fmt("service unhealthy (responded with \"%lld\")", (long long)status);
 }
 
-static char *reply_text(const GrpcCall *g, const GrpcReply *r, bool *ret_ok)
+static char *reply_text(const GrpcCall *g, const GrpcResult *r, bool *ret_ok)
 {
     char buf[24];
     SCOPED(mem_free) char *timeout = duration_format(g->call.timeout_ns);
@@ -113,8 +114,8 @@ static char *reply_text(const GrpcCall *g, const GrpcReply *r, bool *ret_ok)
                    r->message);
 }
 
-/* Within nghttp2: only noted. */
-static void on_reply(void *arg, const GrpcReply *r)
+/* Within the connection's delivery: only noted. */
+static void on_reply(void *arg, const GrpcResult *r)
 {
     GrpcCall *g = arg;
     bool ok;
@@ -124,14 +125,17 @@ static void on_reply(void *arg, const GrpcReply *r)
     g->replied = true;
 }
 
-static Err *ask(GrpcCall *g)
+static void ask(GrpcCall *g)
 {
     SCOPED(str_done) Str request = {0};
     grpc_health_request(g->service, &request);
     g->asked = true;
     int64_t left = g->call.timeout_ns - ((int64_t)uv_now(g->call.loop) - g->began_ms) * NS_PER_MS;
-    return grpc_conn_call(g->link->conn, METHOD, str_or(request.p, ""), request.n,
-                          g->call.timeout_ns > 0 && left > 0 ? left : 0, on_reply, g);
+    GrpcRequest r = {.path = METHOD,
+                     .bytes = str_or(request.p, ""),
+                     .n = request.n,
+                     .timeout_ns = g->call.timeout_ns > 0 && left > 0 ? left : 0};
+    (void)grpc_conn_call(g->link->conn, &r, NULL, on_reply, g);
 }
 
 /* --- the connection ----------------------------------------------------------------------------------------------- */
@@ -175,14 +179,15 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     if (!g || n == 0)
         return;
     if (n < 0) {
-        SCOPED(mem_free) char *why = n == UV_EOF ? mem_dup_str("EOF") : netcall_errno((int)-n);
+        SCOPED(mem_free) char *why = n == UV_EOF ? mem_dup_str("EOF") : err_go_errno((int)-n);
         link_lost(g, why);
         return;
     }
     Err *e = grpc_conn_recv(l->conn, buf->base, (size_t)n);
     if (!e && !g->asked && grpc_conn_ready(l->conn))
-        e = ask(g);
+        ask(g);
     Err *broken = flush(l);
+    grpc_conn_deliver(l->conn);
     if (g->replied) {
         err_free(e);
         err_free(broken);
@@ -200,7 +205,7 @@ static void on_link_connected(uv_connect_t *req, int status)
     if (!l->g)
         return;
     SCOPED(mem_free) char *authority = netcall_join(l->g->call.host, l->g->call.port);
-    l->conn = grpc_conn_new(authority, NETCALL_PROBE_USER_AGENT);
+    l->conn = grpc_conn_new(authority, NETCALL_PROBE_USER_AGENT, MAX_MESSAGE);
     Err *e = status ? err_new(ERR_UNAVAILABLE, -status, "connect") : flush(l);
     if (!e && uv_read_start((uv_stream_t *)&l->tcp, on_alloc, on_read))
         e = err_new(ERR_UNAVAILABLE, 0, "read");

@@ -328,7 +328,7 @@ static char *reset_text(HttpCall *h, int err)
     (void)curl_easy_getinfo(h->easy, CURLINFO_LOCAL_IP, &ip);
     (void)curl_easy_getinfo(h->easy, CURLINFO_LOCAL_PORT, &port);
     SCOPED(mem_free) char *local = netcall_join(str_or(ip, ""), (int)port), *peer = netcall_peer(&h->call);
-    SCOPED(mem_free) char *why = netcall_errno(err ? err : ECONNRESET);
+    SCOPED(mem_free) char *why = err_go_errno(err ? err : ECONNRESET);
     return mem_fmt("read tcp %s->%s: read: %s", local, peer, why);
 }
 

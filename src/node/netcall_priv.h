@@ -58,12 +58,15 @@ MUST_USE Err *netcall_port(const IntOrString *port, const Container *c, int *ret
 MUST_USE char *netcall_join(const char *host, int port);
 /* addr[at] with the port, in the same way. Caller frees. */
 MUST_USE char *netcall_peer(const NetCall *c);
-/* Go's text of an errno: "connection refused". Caller frees. */
-MUST_USE char *netcall_errno(int err);
 /* "dial tcp 10.0.0.2:80: connect: connection refused". Caller frees. */
 MUST_USE char *netcall_dial_error(const NetCall *c, int err);
 
 /* Pure (netcall_url.c): the kubelet's formatURL + Go's URL.String(). Caller frees. */
 MUST_USE char *netcall_url(const char *scheme, const char *host, int port, const char *path);
+
+/* Pure (netcall_health.c): grpc.health.v1's request naming <service>, and the status of a reply (0 when absent, as proto3 has
+ * it). */
+void grpc_health_request(const char *service, Str *out);
+MUST_USE Err *grpc_health_reply(const uint8_t *bytes, size_t n, int64_t *ret_status);
 
 #endif

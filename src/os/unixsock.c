@@ -55,14 +55,14 @@ Err *unix_listen(const char *path, int *ret_fd)
     return NULL;
 }
 
-Err *unix_connect(const char *path, int *ret_fd)
+static Err *connect_with(const char *path, int flags, int *ret_fd)
 {
     struct sockaddr_un a;
     SCOPED(fd_close) int dir = -EBADF;
     Err *e = address(path, &a, &dir);
     if (e)
         return e;
-    SCOPED(fd_close) int fd = fault_hit("socket") ? -1 : socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    SCOPED(fd_close) int fd = fault_hit("socket") ? -1 : socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
     if (fd < 0)
         return err_new(ERR_SYS, errno, "make socket");
     if (fault_hit("connect") || connect(fd, (struct sockaddr *)&a, sizeof a) < 0) {
@@ -71,6 +71,16 @@ Err *unix_connect(const char *path, int *ret_fd)
     }
     *ret_fd = MOVE(fd, -EBADF);
     return NULL;
+}
+
+Err *unix_connect(const char *path, int *ret_fd)
+{
+    return connect_with(path, 0, ret_fd);
+}
+
+Err *unix_connect_now(const char *path, int *ret_fd)
+{
+    return connect_with(path, SOCK_NONBLOCK, ret_fd); /* done or refused at once: of unix sockets none is EINPROGRESS */
 }
 
 Err *unix_recv_fd(int fd, int *ret_fd)

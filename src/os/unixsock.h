@@ -10,6 +10,8 @@ MUST_USE Err *unix_listen(const char *path, int *ret_fd);
 /* ERR_NOT_FOUND: no such file; ERR_UNAVAILABLE: nobody listens there (any more). Never waits for more than the listener's
  * queue. */
 MUST_USE Err *unix_connect(const char *path, int *ret_fd);
+/* The same for an event loop: the socket does not block, and a listener whose queue is full is ERR_UNAVAILABLE (EAGAIN). */
+MUST_USE Err *unix_connect_now(const char *path, int *ret_fd);
 /* Receives one descriptor sent with SCM_RIGHTS over the blocking or non-blocking socket <fd>. */
 MUST_USE Err *unix_recv_fd(int fd, int *ret_fd);
 

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "node/netcall_h2.h"
 #include "node/netcall_priv.h"
 #include "node/prober.h"
 #include "os/fs.h"
