@@ -1,5 +1,6 @@
 /* cmd_completion.c - completion scripts for bash, zsh and fish, made from the table of commands (commands.c). */
 #include "cli/cli.h"
+#include "runtime/cri/methods.h"
 
 int cmd_completion(int argc, char **argv);
 
@@ -40,9 +41,19 @@ static bool takes_path(const CliOption *o)
     return o->arg && (str_starts(o->arg, "DIR") || str_eq(o->arg, "FILE"));
 }
 
-/* What may stand as operand: "bash zsh fish" of completion, names of commands of help, files (NULL). */
+static char *method_words(void)
+{
+    Str s = {0};
+    for (size_t i = 0; i < CRI_METHOD_N; i++)
+        str_fmt(&s, "%s%s", i ? " " : "", cri_methods[i].name);
+    return str_take(&s);
+}
+
+/* What may stand as operand: "bash zsh fish" of completion, names of commands of help, CRI's methods, files (NULL). */
 static char *operand_words(const CliCommand *c)
 {
+    if (str_eq(c->name, "debug cri"))
+        return method_words();
     if (str_eq(c->name, "completion"))
         return mem_dup_str("bash zsh fish");
     return str_eq(c->name, "help") ? words_below("") : NULL;

@@ -1,8 +1,10 @@
-/* cmd_debug.c - `reprise debug plan`: one turn of the core from a file; `reprise debug dump`: such a file of a running Pod. */
+/* cmd_debug.c - `reprise debug plan`: one turn of the core from a file; `reprise debug dump`: such a file of a running Pod;
+ * `reprise debug cri` is in cmd_debug_cri.c. */
 #include "agent/dump.h"
 #include "agent/facts_json.h"
 #include "agent/record.h"
 #include "cli/cli.h"
+#include "cli/cri_call.h"
 #include "wire/json.h"
 
 int cmd_debug(int argc, char **argv);
@@ -66,5 +68,7 @@ int cmd_debug(int argc, char **argv)
     code = cli_parse(sub->name, argc - 1, argv + 1, &a);
     if (code >= 0)
         return code;
+    if (str_eq(sub->name, "debug cri"))
+        return debug_cri(&a);
     return str_eq(sub->name, "debug plan") ? debug_plan(&a) : debug_dump(&a);
 }

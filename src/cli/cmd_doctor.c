@@ -18,6 +18,8 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/cri_call.h"
+#include "cli/doctor_cri.h"
 #include "loop/process.h"
 #include "os/cgroup.h"
 #include "os/fs.h"
@@ -33,7 +35,6 @@ int cmd_doctor(int argc, char **argv);
 #define NEED_MINOR 12 /* mount_setattr(2): volumes are bound read-only before anybody can see them */
 #define FREE_WARN_BYTES (UINT64_C(1) << 30)
 
-typedef enum { LEVEL_OK, LEVEL_WARNING, LEVEL_MISSING } Level;
 static const char *const level_names[] = {"ok", "warning", "missing"};
 static const char *const level_colours[] = {"\033[32m", "\033[33m", "\033[31m"};
 
@@ -47,6 +48,7 @@ typedef struct {
     LIST_OF(Check) checks;
     const char *root, *run_dir, *log_dir;
     OciHost host;
+    CriFindings cri; /* the rows of area CRI borrow from it */
 } Doctor;
 
 static void PRINTF_LIKE(6, 7)
@@ -67,6 +69,7 @@ static void doctor_done(Doctor *d)
         free(d->checks.v[i].meaning);
     }
     free(d->checks.v);
+    cri_findings_done(&d->cri);
 }
 
 /* --- trials in a child ------------------------------------------------------------------------------------------- */
@@ -573,6 +576,15 @@ static void check_directories(Doctor *d)
     check_dir(d, "logs", d->log_dir, false);
 }
 
+/* --- another runtime --------------------------------------------------------------------------------------------- */
+
+static void check_cri(Doctor *d, const CliArgs *a)
+{
+    doctor_cri(cri_endpoint(a, false), cri_endpoint(a, true), &d->cri);
+    for (const CriFinding *f = d->cri.v; f < d->cri.v + d->cri.n; f++)
+        add(d, f->level, "CRI", f->what, f->fix, "%s", f->meaning);
+}
+
 /* --- output ------------------------------------------------------------------------------------------------------ */
 
 static size_t worst(const Doctor *d, Level level)
@@ -632,14 +644,20 @@ int cmd_doctor(int argc, char **argv)
         return code;
 
     Doctor d = {.root = cli_opt(&a, "root"), .run_dir = cli_opt(&a, "run-dir"), .log_dir = cli_opt(&a, "log-dir")};
+    const char *runtime = cli_opt(&a, "runtime");
+    const bool cri = str_eq(runtime, "cri") || cli_opt(&a, "container-runtime-endpoint");
     oci_host_probe(&d.host);
     check_kernel(&d);
     check_cgroups(&d, installed("crun"));
     check_privileges(&d);
-    check_runtimes(&d);
-    check_network(&d, cli_opt(&a, "cni-conf-dir"), cli_opt(&a, "cni-bin-dir"));
-    (void)check_program(&d, "images", "skopeo", LEVEL_WARNING, "images are imported from files, not pulled",
-                        "apt-get install skopeo");
+    if (cri)
+        check_cri(&d, &a);
+    if (!cri || str_eq(runtime, "oci")) { /* a CRI runtime has its own of all these */
+        check_runtimes(&d);
+        check_network(&d, cli_opt(&a, "cni-conf-dir"), cli_opt(&a, "cni-bin-dir"));
+        (void)check_program(&d, "images", "skopeo", LEVEL_WARNING, "images are imported from files, not pulled",
+                            "apt-get install skopeo");
+    }
     check_directories(&d);
     check_leftovers(&d);
 

@@ -103,7 +103,21 @@ static const CliOption image_inspect_options[] = {
 static const CliOption image_prune_options[] = {
     {.name = "all", .letter = 'a', .help = "also tagged images that no container uses"},
 };
+#define CRI_ENDPOINTS                                                                                                  \
+    {.name = "container-runtime-endpoint", .arg = "ADDRESS",                                                           \
+     .help = "socket of the CRI runtime ($CONTAINER_RUNTIME_ENDPOINT, else unix:///run/containerd/containerd.sock)"},  \
+    {.name = "image-service-endpoint", .arg = "ADDRESS",                                                               \
+     .help = "socket of its image service, when it is another one ($IMAGE_SERVICE_ENDPOINT)"}
+static const CliOption debug_cri_options[] = {
+    CRI_ENDPOINTS,
+    {.name = "timeout", .arg = "DURATION", .help = "give up after this time, with status 124; 0 never (as the kubelet, by method)"},
+    {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "json yaml", .def = "json", .help = "json or yaml"},
+    {.name = "text", .help = "print bytes, as ExecSync's output, as text instead of base64"},
+    {.name = "defaults", .help = "print fields that have their default value, too"},
+};
 static const CliOption doctor_options[] = {
+    {.name = "runtime", .arg = "NAME", .values = "oci cri", .help = "what shall run Pods: oci (reprise's own), or cri, a runtime's socket"},
+    CRI_ENDPOINTS,
     {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "text json yaml", .def = "text",
      .help = "how to print it: text, json or yaml"},
     {.name = "cni-conf-dir", .arg = "DIR", .def = "/etc/cni/net.d", .help = "CNI network configurations"},
@@ -153,6 +167,10 @@ const CliCommand cli_commands[] = {
      .min_operands = 1, .max_operands = 1, .flags = CLI_FILES},
     {.name = "debug dump", .run = cmd_debug, .usage = "POD", .summary = "write the facts of a running Pod, as debug plan reads them",
      .min_operands = 1, .max_operands = 1, .flags = CLI_NODE},
+    {.name = "debug cri", .run = cmd_debug, .usage = "[OPTIONS] [METHOD [JSON|-]]", .summary = "make one call to a CRI runtime, as crictl would",
+     .about = "METHOD is one of CRI v1 (in any case); without one, all are listed with what their requests hold. JSON is the request\n"
+              "in protobuf's JSON form ({} if not given), - reads it from stdin. The answer is JSON, of a stream one object a line.",
+     OPTIONS(debug_cri_options), .max_operands = 2},
     {.name = "doctor", .run = cmd_doctor, .usage = "[OPTIONS]", .summary = "say what this machine lacks, and how to get it",
      OPTIONS(doctor_options), .flags = CLI_NODE},
     {.name = "volume-usage", .run = cmd_volume_usage, .usage = "UID",
