@@ -1,7 +1,6 @@
 /* act.c - what each action of a plan does. An action that is under way shows in the facts or in the worker's flags, so a
  * plan that asks for it again changes nothing. */
-#include "agent/worker.h"
-#include "node/resources.h"
+#include "agent/making.h"
 #include "os/fault.h"
 #include "os/fs.h"
 
@@ -52,75 +51,20 @@ static void on_sandbox_run(void *arg, const char *id, Err *err)
     request_free(r);
 }
 
-/* hostPorts of regular containers and sidecars: those of plain init containers would clash with them (the kubelet's
- * MakePortMappings reads spec.containers; sidecars since KEP-753). */
-static void add_port_mappings(const ContainerList *list, bool sidecars_only, SandboxConfig *sc)
-{
-    LIST_EACH(c, list) {
-        if (sidecars_only && !container_is_sidecar(c))
-            continue;
-        LIST_EACH(p, &c->ports) {
-            if (!p->host_port.set || p->host_port.v == 0)
-                continue;
-            static const char *const names[][2] = {{"TCP", "tcp"}, {"UDP", "udp"}, {"SCTP", "sctp"}};
-            const char *protocol = "tcp";
-            for (size_t i = 0; i < ARRAY_LEN(names); i++)
-                if (str_eq(p->protocol, names[i][0]))
-                    protocol = names[i][1];
-            PortMapping *m = LIST_ADD(&sc->port_mappings);
-            m->container_port = (int32_t)p->container_port.v;
-            m->host_port = (int32_t)p->host_port.v;
-            m->protocol = mem_dup_str(protocol);
-            m->host_ip = mem_dup_str(p->host_ip);
-        }
-    }
-}
-
 static void create_sandbox(Worker *w, uint32_t attempt)
 {
     if (w->sandbox.in_flight)
         return;
     const Agent *a = w->agent;
-    const Pod *p = w->rec.pod;
-    const PodSpec *s = &p->spec;
-    SCOPED(mem_free) char *host = pod_hostname(p);
-    SCOPED(mem_free) char *logs =
-        mem_fmt("%s/%s_%s_%s", a->log_dir, p->metadata.namespace_, p->metadata.name, p->metadata.uid);
-    SandboxConfig sc = {
-        .name = p->metadata.name,
-        .namespace_ = p->metadata.namespace_,
-        .uid = p->metadata.uid,
-        .attempt = attempt,
-        .hostname = s->host_network.v ? "" : host,
-        .log_directory = logs,
-        .labels = p->metadata.labels,
-        .annotations = p->metadata.annotations,
-        .network = s->host_network.v ? NS_NODE : NS_POD,
-        .pid = s->host_pid.v ? NS_NODE : s->share_process_namespace.v ? NS_POD : NS_CONTAINER,
-        .ipc = s->host_ipc.v ? NS_NODE : NS_POD,
-        .qos_class = pod_qos_class(s),
-    };
-    if (s->security_context) {
-        sc.sysctls.n = s->security_context->sysctls.n;
-        sc.sysctls.v = s->security_context->sysctls.v;
-    }
-    if (!s->host_network.v) {
-        add_port_mappings(&s->containers, false, &sc);
-        add_port_mappings(&s->init_containers, true, &sc);
-    }
-    resources_pod(p, &sc);
+    SCOPED(making_sandbox_done) MakingSandbox m = {0};
+    making_sandbox(w, attempt, &m);
     w->sandbox.in_flight = true;
     w->sandbox.at_ns = worker_now();
-    SCOPED(err_free) Err *dir = fs_mkdirs(logs, 0755);
+    SCOPED(err_free) Err *dir = fs_mkdirs(m.c.log_directory, 0755);
     Request *r = request_new(w, NULL);
-    Err *e = dir ? MOVE(dir, NULL) : a->cfg.rt->ops->sandbox_run(a->cfg.rt, &sc, on_sandbox_run, r);
+    Err *e = dir ? MOVE(dir, NULL) : a->cfg.rt->ops->sandbox_run(a->cfg.rt, &m.c, on_sandbox_run, r);
     if (e)
         on_sandbox_run(r, NULL, e);
-    LIST_EACH(m, &sc.port_mappings) {
-        free(m->protocol);
-        free(m->host_ip);
-    }
-    free(sc.port_mappings.v);
 }
 
 static void on_sandbox_stopped(void *arg, Err *err)

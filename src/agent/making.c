@@ -12,6 +12,83 @@ static NamespaceMode pid_mode(const PodSpec *s, const Container *c)
     return s->share_process_namespace.v ? NS_POD : NS_CONTAINER;
 }
 
+/* hostPorts of regular containers and sidecars: those of plain init containers would clash with them (the kubelet's
+ * MakePortMappings reads spec.containers; sidecars since KEP-753). */
+static void add_port_mappings(const ContainerList *list, bool sidecars_only, SandboxConfig *sc)
+{
+    LIST_EACH(c, list) {
+        if (sidecars_only && !container_is_sidecar(c))
+            continue;
+        LIST_EACH(p, &c->ports) {
+            if (!p->host_port.set || p->host_port.v == 0)
+                continue;
+            static const char *const names[][2] = {{"TCP", "tcp"}, {"UDP", "udp"}, {"SCTP", "sctp"}};
+            const char *protocol = "tcp";
+            for (size_t i = 0; i < ARRAY_LEN(names); i++)
+                if (str_eq(p->protocol, names[i][0]))
+                    protocol = names[i][1];
+            PortMapping *m = LIST_ADD(&sc->port_mappings);
+            m->container_port = (int32_t)p->container_port.v;
+            m->host_port = (int32_t)p->host_port.v;
+            m->protocol = mem_dup_str(protocol);
+            m->host_ip = mem_dup_str(p->host_ip);
+        }
+    }
+}
+
+static bool has_privileged(const ContainerList *l)
+{
+    LIST_EACH(c, l)
+        if (c->security_context && c->security_context->privileged.v)
+            return true;
+    return false;
+}
+
+void making_sandbox_done(MakingSandbox *m)
+{
+    LIST_EACH(p, &m->c.port_mappings) {
+        free(p->protocol);
+        free(p->host_ip);
+    }
+    free(m->c.port_mappings.v);
+    free(m->hostname);
+    free(m->log_directory);
+    *m = (MakingSandbox){0};
+}
+
+void making_sandbox(const Worker *w, uint32_t attempt, MakingSandbox *m)
+{
+    const Pod *p = w->rec.pod;
+    const PodSpec *s = &p->spec;
+    m->hostname = pod_hostname(p);
+    m->log_directory = mem_fmt("%s/%s_%s_%s", w->agent->log_dir, p->metadata.namespace_, p->metadata.name, p->metadata.uid);
+    m->c = (SandboxConfig){
+        .name = p->metadata.name,
+        .namespace_ = p->metadata.namespace_,
+        .uid = p->metadata.uid,
+        .attempt = attempt,
+        .hostname = s->host_network.v ? "" : m->hostname,
+        .log_directory = m->log_directory,
+        .labels = p->metadata.labels,
+        .annotations = p->metadata.annotations,
+        .network = s->host_network.v ? NS_NODE : NS_POD,
+        .pid = s->host_pid.v ? NS_NODE : s->share_process_namespace.v ? NS_POD : NS_CONTAINER,
+        .ipc = s->host_ipc.v ? NS_NODE : NS_POD,
+        .qos_class = pod_qos_class(s),
+        .privileged = has_privileged(&s->init_containers) || has_privileged(&s->containers) || has_privileged(&s->ephemeral_containers),
+        .pod_sec = s->security_context,
+    };
+    if (s->security_context) {
+        m->c.sysctls.n = s->security_context->sysctls.n;
+        m->c.sysctls.v = s->security_context->sysctls.v;
+    }
+    if (!s->host_network.v) {
+        add_port_mappings(&s->containers, false, &m->c);
+        add_port_mappings(&s->init_containers, true, &m->c);
+    }
+    resources_pod(p, &m->c);
+}
+
 /* Writes /etc/hosts and kin once for each sandbox: its addresses may differ from the last one's. */
 static Err *write_pod_files(Worker *w, const char *sandbox_id, const VolumesContext *ctx, const PodFacts *facts)
 {
@@ -29,6 +106,14 @@ static Err *write_pod_files(Worker *w, const char *sandbox_id, const VolumesCont
     return NULL;
 }
 
+static uint32_t sandbox_attempt(const PodFacts *facts, const char *id)
+{
+    LIST_EACH(s, &facts->sandboxes)
+        if (str_eq(s->id, id))
+            return s->attempt;
+    return 0;
+}
+
 void making_done(Making *m)
 {
     strvec_done(&m->env);
@@ -42,6 +127,7 @@ void making_done(Making *m)
     free(m->hash);
     free(m->termination_log);
     pod_facts_done(&m->facts);
+    making_sandbox_done(&m->sandbox);
 }
 
 Err *making_config(Worker *w, const Container *c, const MakingFor *want, Making *m)
@@ -101,6 +187,10 @@ Err *making_config(Worker *w, const Container *c, const MakingFor *want, Making 
         cc->pid_target_id = t->id;
     }
     cc->spec_hash = m->hash;
+    if (w->agent->cfg.rt->ops->caps & RUNTIME_CAP_SANDBOX_AGAIN) {
+        making_sandbox(w, sandbox_attempt(&m->facts, want->sandbox_id), &m->sandbox);
+        cc->sandbox = &m->sandbox.c;
+    }
     for (size_t i = 0; i < dns_warnings.n; i++)
         worker_event(w, true, "DNSConfigForming", NULL, "%s", dns_warnings.v[i]);
     for (size_t i = 0; i < warnings.n && !want->quiet; i++)

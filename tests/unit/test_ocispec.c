@@ -7,6 +7,7 @@
 
 #include "os/fs.h"
 #include "runtime/oci/spec_priv.h"
+#include "runtime/security.h"
 
 static char *tmp_dir(void)
 {

@@ -134,7 +134,7 @@ static void on_config(void *arg, int code, const ProtobufCMessage *answer, Err *
 static bool systemd_in_info(const char *config)
 {
     json_t *o = NULL;
-    SCOPED(err_free) Err *e = json_read(config, strlen(config), &o);
+    SCOPED(err_free) Err *e = json_parse(config, strlen(config), &o);
     const json_t *ctrd = json_object_get(o, "containerd");
     const char *name = json_string_value(json_object_get(ctrd, "defaultRuntimeName"));
     const json_t *handler = json_object_get(json_object_get(ctrd, "runtimes"), str_or(name, "runc"));
@@ -214,29 +214,30 @@ static Err *what_is_wrong(Opening *o)
              : NULL;
 }
 
+static void opening_closed(uv_handle_t *h)
+{
+    free(h->data);
+}
+
 static Err *open_wait(CriRuntime *rt, CriEvents events)
 {
-    Opening o = {.rt = rt};
-    (void)uv_timer_init(rt->loop, &o.timer);
-    o.timer.data = &o;
-    (void)uv_timer_start(&o.timer, on_open_timeout, OPEN_MS, 0);
+    Opening *o = NEW(Opening);
+    *o = (Opening){.rt = rt, .timer.data = o};
+    (void)uv_timer_init(rt->loop, &o->timer);
+    (void)uv_timer_start(&o->timer, on_open_timeout, OPEN_MS, 0);
     rt->opening = true;
-    ask(&o);
-    wait_until(&o, answered);
-    if (!o.failed && !o.timed_out && !rt->connect_error) {
+    ask(o);
+    wait_until(o, answered);
+    if (!o->failed && !o->timed_out && !rt->connect_error) {
         cri_watch_start(rt, events);
-        wait_until(&o, adopted);
+        wait_until(o, adopted);
     }
     rt->opening = false;
-    Err *e = what_is_wrong(&o);
+    Err *e = what_is_wrong(o);
     if (e)
         cri_calls_cancel(rt); /* they point to <o> */
-    err_free(o.failed);
-    uv_close((uv_handle_t *)&o.timer, NULL);
-    while (uv_is_closing((uv_handle_t *)&o.timer) && uv_has_ref((uv_handle_t *)&o.timer) && o.timer.data) {
-        o.timer.data = NULL;
-        (void)uv_run(rt->loop, UV_RUN_NOWAIT);
-    }
+    err_free(MOVE(o->failed, NULL));
+    uv_close((uv_handle_t *)&o->timer, opening_closed);
     return e;
 }
 

@@ -51,7 +51,7 @@ CriPod *cri_pod_make(CriRuntime *rt, const char *uid)
     return p;
 }
 
-static void pod_free(CriPod *p)
+static void cri_pod_free(CriPod *p)
 {
     free(p->sandboxes.v);
     free(p->containers.v);
@@ -59,7 +59,7 @@ static void pod_free(CriPod *p)
     free(p);
 }
 
-static void pod_drop_if_empty(CriPod *p)
+void cri_pod_drop_if_empty(CriPod *p)
 {
     CriRuntime *rt = p->rt;
     if (p->sandboxes.n || p->containers.n || p->making_sandbox)
@@ -68,7 +68,7 @@ static void pod_drop_if_empty(CriPod *p)
     for (size_t i = 0; i < rt->pods.n; i++)
         if (rt->pods.v[i] == p)
             rt->pods.v[i] = rt->pods.v[--rt->pods.n];
-    pod_free(p);
+    cri_pod_free(p);
 }
 
 void cri_changed(CriRuntime *rt, const CriPod *p)
@@ -151,7 +151,7 @@ void cri_sandbox_gone(CriRuntime *rt, const char *id)
             p->sandboxes.v[i] = p->sandboxes.v[--p->sandboxes.n];
     sandbox_free(s);
     cri_changed(rt, p);
-    pod_drop_if_empty(p);
+    cri_pod_drop_if_empty(p);
 }
 
 void cri_saw_sandbox(CriRuntime *rt, const Cri__PodSandboxStatus *s)
@@ -217,7 +217,7 @@ void cri_container_gone(CriRuntime *rt, const char *id)
             p->containers.v[i] = p->containers.v[--p->containers.n];
     container_free(c);
     cri_changed(rt, p);
-    pod_drop_if_empty(p);
+    cri_pod_drop_if_empty(p);
 }
 
 static CriContainer *container_make(CriRuntime *rt, const char *uid, const char *id)
@@ -445,7 +445,7 @@ void cri_cache_done(CriRuntime *rt)
             sandbox_free(*s);
         LIST_EACH(c, &(*p)->containers)
             container_free(*c);
-        pod_free(*p);
+        cri_pod_free(*p);
     }
     free(rt->pods.v);
     strindex_done(&rt->by_uid);

@@ -34,17 +34,17 @@ static char *text(const char *s)
     return s ? (char *)(uintptr_t)s : empty;
 }
 
-#define MESSAGE(a, T, INIT)                                                                                            \
+#define MESSAGE(a, T, ... /* its INIT */)                                                                              \
     ({                                                                                                                 \
         T *m_ = keep(a, NEW(T));                                                                                       \
-        *m_ = (T)INIT;                                                                                                 \
+        *m_ = (T)__VA_ARGS__;                                                                                          \
         m_;                                                                                                            \
     })
 
 /* Fills a map<string, string>: each is generated as a type of its own. */
-#define MAP_ADD(a, list, count, T, INIT, k, v)                                                                         \
+#define MAP_ADD(a, list, count, k, v, T, ...)                                                                          \
     do {                                                                                                               \
-        T *e_ = MESSAGE(a, T, INIT);                                                                                   \
+        T *e_ = MESSAGE(a, T, __VA_ARGS__);                                                                            \
         e_->key = text(k);                                                                                             \
         e_->value = text(v);                                                                                           \
         (list)[(count)++] = e_;                                                                                        \
@@ -154,16 +154,17 @@ static void sandbox_labels(CriArena *a, const CriRuntime *rt, const SandboxConfi
         for (size_t i = 0; i < ARRAY_LEN(own); i++)
             taken = taken || str_eq(l->key, own[i][0]);
         if (!taken)
-            MAP_ADD(a, m->labels, m->n_labels, Label, CRI__POD_SANDBOX_CONFIG__LABELS_ENTRY__INIT, l->key, l->value);
+            MAP_ADD(a, m->labels, m->n_labels, l->key, l->value, Label, CRI__POD_SANDBOX_CONFIG__LABELS_ENTRY__INIT);
     }
     for (size_t i = 0; i < ARRAY_LEN(own); i++)
-        MAP_ADD(a, m->labels, m->n_labels, Label, CRI__POD_SANDBOX_CONFIG__LABELS_ENTRY__INIT, own[i][0], own[i][1]);
+        MAP_ADD(a, m->labels, m->n_labels, own[i][0], own[i][1], Label, CRI__POD_SANDBOX_CONFIG__LABELS_ENTRY__INIT);
     m->annotations = array(a, c->annotations.n + 1, sizeof *m->annotations);
     LIST_EACH(n, &c->annotations)
         if (!str_eq(n->key, NOTE_REQUEST))
-            MAP_ADD(a, m->annotations, m->n_annotations, Note, CRI__POD_SANDBOX_CONFIG__ANNOTATIONS_ENTRY__INIT, n->key, n->value);
+            MAP_ADD(a, m->annotations, m->n_annotations, n->key, n->value, Note, CRI__POD_SANDBOX_CONFIG__ANNOTATIONS_ENTRY__INIT);
     if (request)
-        MAP_ADD(a, m->annotations, m->n_annotations, Note, CRI__POD_SANDBOX_CONFIG__ANNOTATIONS_ENTRY__INIT, NOTE_REQUEST, request);
+        MAP_ADD(a, m->annotations, m->n_annotations, NOTE_REQUEST, request, Note,
+                CRI__POD_SANDBOX_CONFIG__ANNOTATIONS_ENTRY__INIT);
 }
 
 static Cri__LinuxSandboxSecurityContext *sandbox_security(CriArena *a, const SandboxConfig *c)
@@ -205,8 +206,8 @@ Cri__PodSandboxConfig *cri_sandbox_config(CriArena *a, const CriRuntime *rt, con
     l->security_context = sandbox_security(a, c);
     l->sysctls = array(a, c->sysctls.n, sizeof *l->sysctls);
     LIST_EACH(s, &c->sysctls)
-        MAP_ADD(a, l->sysctls, l->n_sysctls, Cri__LinuxPodSandboxConfig__SysctlsEntry,
-                CRI__LINUX_POD_SANDBOX_CONFIG__SYSCTLS_ENTRY__INIT, s->name, s->value);
+        MAP_ADD(a, l->sysctls, l->n_sysctls, s->name, s->value, Cri__LinuxPodSandboxConfig__SysctlsEntry,
+                CRI__LINUX_POD_SANDBOX_CONFIG__SYSCTLS_ENTRY__INIT);
     l->resources = resources(a, c->cpu_shares, c->cpu_quota_us, c->cpu_period_us, c->memory_limit_bytes);
     return m;
 }
@@ -305,13 +306,13 @@ static void container_labels(CriArena *a, const CriRuntime *rt, const ContainerC
     };
     m->labels = array(a, ARRAY_LEN(labels), sizeof *m->labels);
     for (size_t i = 0; i < ARRAY_LEN(labels); i++)
-        MAP_ADD(a, m->labels, m->n_labels, Cri__ContainerConfig__LabelsEntry, CRI__CONTAINER_CONFIG__LABELS_ENTRY__INIT, labels[i][0],
-                labels[i][1]);
+        MAP_ADD(a, m->labels, m->n_labels, labels[i][0], labels[i][1], Cri__ContainerConfig__LabelsEntry,
+                CRI__CONTAINER_CONFIG__LABELS_ENTRY__INIT);
     m->annotations = array(a, ARRAY_LEN(notes), sizeof *m->annotations);
     for (size_t i = 0; i < ARRAY_LEN(notes); i++)
         if (notes[i][1])
-            MAP_ADD(a, m->annotations, m->n_annotations, Cri__ContainerConfig__AnnotationsEntry,
-                    CRI__CONTAINER_CONFIG__ANNOTATIONS_ENTRY__INIT, notes[i][0], notes[i][1]);
+            MAP_ADD(a, m->annotations, m->n_annotations, notes[i][0], notes[i][1], Cri__ContainerConfig__AnnotationsEntry,
+                    CRI__CONTAINER_CONFIG__ANNOTATIONS_ENTRY__INIT);
 }
 
 static Cri__LinuxContainerResources *container_resources(CriArena *a, const ContainerConfig *c)

@@ -13,6 +13,7 @@
 #ifndef REPRISE_RUNTIME_CRI_CRI_PRIV_H
 #define REPRISE_RUNTIME_CRI_CRI_PRIV_H
 
+#include "api/codec.h"
 #include "base/strindex.h"
 #include "grpc/client.h"
 #include "os/cgroup.h"
@@ -113,6 +114,7 @@ void cri_later_cancel(CriRuntime *rt);
 /* --- cri_cache.c */
 CriPod *cri_pod(CriRuntime *rt, const char *uid); /* NULL: nothing is known of it */
 CriPod *cri_pod_make(CriRuntime *rt, const char *uid);
+void cri_pod_drop_if_empty(CriPod *p); /* nothing is held for it any more */
 CriContainer *cri_container(CriRuntime *rt, const char *id);
 CriSandbox *cri_sandbox(CriRuntime *rt, const char *id, CriPod **ret_pod /* may be NULL */);
 void cri_changed(CriRuntime *rt, const CriPod *p);

@@ -36,6 +36,7 @@ static void run_finish(SandboxOp *op, Err *e)
     if (p) {
         p->making_sandbox = false;
         cri_changed(rt, p);
+        cri_pod_drop_if_empty(p);
     }
     op->id_done(op->arg, e ? NULL : op->id, e && !e->reason[0] ? err_reason(e, "FailedCreatePodSandBox") : e);
     op_free(op);

@@ -67,6 +67,7 @@ void config_copy(ConfigCopy *k, const ContainerConfig *src)
 {
     *k = (ConfigCopy){.c = *src};
     ContainerConfig *c = &k->c;
+    c->sandbox = NULL;
     const char **const texts[] = {&c->name, &c->image, &c->image_id, &c->working_dir, &c->log_path, &c->stop_signal,
                                   &c->termination_message_path, &c->termination_message_host_path, &c->pid_target_id,
                                   &c->spec_hash};
