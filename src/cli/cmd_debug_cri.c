@@ -97,15 +97,26 @@ static Err *run_call(const CliArgs *a, Output *o, const char *endpoint)
     e = e ? e : cri_peer_open(endpoint, &peer);
     if (e)
         return e;
-    cri_peer_call(peer, &(CriPeerCall){m->path, request, timeout_ns, m->kind == CRI_STREAM ? on_event : NULL, o}, &answer);
+    CriPeerCall call = {.path = m->path, .request = request, .arg = o};
+    if (m->kind == CRI_STREAM) { /* the peer is not told: it might end it just before we do, with whatever words it has */
+        call.message = on_event;
+        call.enough_ns = timeout_ns;
+    } else {
+        call.timeout_ns = timeout_ns;
+    }
+    cri_peer_call(peer, &call, &answer);
     e = grpc_status_err(answer.code, answer.message);
     if (e) {
         if (e->kind == ERR_INVALID && answer.code != GRPC_INVALID_ARGUMENT)
             e->kind = ERR_UNAVAILABLE; /* FailedPrecondition: the usage was right, the runtime's state was not */
         return err_wrap(e, "%s at %s", m->name, endpoint);
     }
-    if (o->failed || m->kind == CRI_STREAM)
+    if (o->failed || ferror(stdout))
         return MOVE(o->failed, NULL);
+    if (answer.enough)
+        return err_new(ERR_TIMEOUT, 0, "%s at %s: given up after %s", m->name, endpoint, cli_opt(a, "timeout"));
+    if (m->kind == CRI_STREAM)
+        return NULL;
     return print_message(o, (const uint8_t *)str_or(answer.bytes.p, ""), answer.bytes.n);
 }
 

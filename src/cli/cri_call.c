@@ -2,17 +2,19 @@
 
 #include <uv.h>
 
+#include "base/clock.h"
 #include "grpc/client.h"
 
 struct CriPeer {
     uv_loop_t loop;
+    uv_timer_t enough;
     GrpcClient *client;
 };
 
 typedef struct {
     const CriPeerCall *call;
     CriPeerAnswer *answer;
-    bool done, enough;
+    bool done;
 } Waiting;
 
 const char *cri_endpoint(const CliArgs *a, bool images)
@@ -38,6 +40,7 @@ Err *cri_peer_open(const char *endpoint, CriPeer **ret)
         free(p);
         return err_new(ERR_SYS, errno, "make an event loop");
     }
+    (void)uv_timer_init(&p->loop, &p->enough);
     const GrpcClientConfig config = {.loop = &p->loop, .target = endpoint, .user_agent = "reprise/" REPRISE_VERSION};
     Err *e = grpc_client_new(&config, &p->client);
     if (e) {
@@ -54,6 +57,7 @@ void cri_peer_close(CriPeer *p)
         return;
     if (p->client)
         grpc_client_free(p->client);
+    uv_close((uv_handle_t *)&p->enough, NULL);
     (void)uv_run(&p->loop, UV_RUN_DEFAULT); /* its handles close */
     (void)uv_loop_close(&p->loop);
     free(p);
@@ -69,7 +73,13 @@ void cri_peer_answer_done(CriPeerAnswer *a)
 static void on_message(void *arg, const uint8_t *bytes, size_t n)
 {
     Waiting *w = arg;
-    w->enough = w->enough || !w->call->message(w->call->arg, bytes, n);
+    w->answer->enough = w->answer->enough || !w->call->message(w->call->arg, bytes, n);
+}
+
+static void on_enough(uv_timer_t *t)
+{
+    Waiting *w = t->data;
+    w->answer->enough = true;
 }
 
 static void on_done(void *arg, const GrpcResult *r)
@@ -92,8 +102,12 @@ void cri_peer_call(CriPeer *p, const CriPeerCall *c, CriPeerAnswer *ret)
     const GrpcRequest request = {.path = c->path, .bytes = bytes, .n = n, .timeout_ns = c->timeout_ns};
     GrpcCall *call = c->message ? grpc_client_stream(p->client, &request, on_message, on_done, &w)
                                 : grpc_client_call(p->client, &request, on_done, &w);
-    while (!w.done && !w.enough)
+    p->enough.data = &w;
+    if (c->enough_ns)
+        (void)uv_timer_start(&p->enough, on_enough, (uint64_t)(c->enough_ns / NS_PER_MS), 0);
+    while (!w.done && !ret->enough)
         (void)uv_run(&p->loop, UV_RUN_ONCE);
+    (void)uv_timer_stop(&p->enough);
     if (!w.done) {
         grpc_call_cancel(call);
         ret->message = mem_dup_str("");

@@ -19,17 +19,19 @@ MUST_USE Err *cri_peer_open(const char *endpoint, CriPeer **ret);
 void cri_peer_close(CriPeer *p);
 SCOPED_FN(cri_peer_close, CriPeer *, NULL)
 
-/* One message of a stream, in the wire's form. false = enough: the call is given up, and is GRPC_OK. */
+/* One message of a stream, in the wire's form. false = enough. */
 typedef bool CriPeerMessage(void *arg, const uint8_t *bytes, size_t n);
 typedef struct {
     const char *path;
     const ProtobufCMessage *request; /* NULL = an empty one, whatever its type */
-    int64_t timeout_ns;              /* 0 = none */
+    int64_t timeout_ns;              /* told to the peer; 0 = none */
+    int64_t enough_ns;               /* after so long it is enough, which the peer is not told; 0 = never */
     CriPeerMessage *message;         /* NULL = a unary call */
     void *arg;
 } CriPeerCall;
 typedef struct {
-    int code;      /* grpc/status.h */
+    int code;      /* grpc/status.h; GRPC_OK when it was enough */
+    bool enough;   /* given up by us: the message wanted no more, or enough_ns have passed */
     char *message; /* never NULL */
     Str bytes;     /* of a unary call's answer */
 } CriPeerAnswer;

@@ -18,8 +18,8 @@
 #include "wire/json.h"
 #include "wire/pbjson.h"
 
-#define ASK_NS (10 * NS_PER_S)         /* every question here is one that a healthy runtime answers in milliseconds */
-#define STREAM_NS (300 * NS_PER_MS)    /* a stream that is refused is refused at once; one still open after this is there */
+#define ASK_NS (10 * NS_PER_S)      /* every question here is one that a healthy runtime answers in milliseconds */
+#define STREAM_NS (300 * NS_PER_MS) /* a stream that is refused is refused at once; one still open after this is there */
 
 /* By a word in the socket's path; the last row is for all others. */
 static const struct {
@@ -117,7 +117,8 @@ static bool check_socket(Cri *c)
         if (why == ENOENT || why == ENOTDIR)
             socket_missing(c);
         else if (why == EACCES)
-            find(c, LEVEL_MISSING, "socket", mem_dup_str("run reprise with sudo"), "%s: no permission for uid %u to look there", c->path, (unsigned)geteuid());
+            find(c, LEVEL_MISSING, "socket", mem_dup_str("run reprise with sudo"), "%s: no permission for uid %u to look there", c->path,
+                 (unsigned)geteuid());
         else
             find(c, LEVEL_MISSING, "socket", NULL, "%s: %s", c->path, strerror(why));
         return false;
@@ -175,11 +176,12 @@ static bool check_version(Cri *c)
         return false;
     }
     SCOPED(pbjson_free) ProtobufCMessage *answer =
-        a.code == GRPC_OK ? protobuf_c_message_unpack(m->response, NULL, a.bytes.n, (const uint8_t *)str_or(a.bytes.p, "")) : NULL;
+        a.code ? NULL : protobuf_c_message_unpack(m->response, NULL, a.bytes.n, (const uint8_t *)str_or(a.bytes.p, ""));
     if (!answer) {
-        SCOPED(err_free) Err *e = a.code == GRPC_OK ? err_new(ERR_INVALID, 0, "its answer is no VersionResponse") : grpc_status_err(a.code, a.message);
-        SCOPED(mem_free) char *text = err_text(e);
-        find(c, LEVEL_MISSING, "version", mem_fmt("see that this is the socket of a CRI runtime (Docker's own is none), and journalctl -u %s", c->unit),
+        SCOPED(err_free) Err *e = grpc_status_err(a.code, a.message);
+        SCOPED(mem_free) char *text = e ? err_text(e) : mem_dup_str("what it answers is no VersionResponse");
+        find(c, LEVEL_MISSING, "version",
+             mem_fmt("see that this is the socket of a CRI runtime (Docker's own is none); else journalctl -u %s", c->unit),
              a.code == GRPC_DEADLINE_EXCEEDED ? "it takes connections, but does not answer within 10 s: %s" : "the first call failed: %s", text);
         return false;
     }
@@ -229,7 +231,7 @@ static void check_condition(Cri *c, const Cri__RuntimeCondition *k)
     const json_t *cni = json_object_get(c->config, "cni");
     const char *conf = json_str(cni, "confDir"), *bin = json_str(cni, "binDir");
     find(c, LEVEL_MISSING, what,
-         mem_fmt("put a network configuration into %s and its plugins into %s (apt-get install containernetworking-plugins has them in "
+         mem_fmt("put a network configuration into %s, and its plugins into %s (apt-get install containernetworking-plugins puts them into "
                  "/usr/lib/cni); or hostNetwork: true in the Pod",
                  str_or(conf, "/etc/cni/net.d"), str_or(bin, "/opt/cni/bin")),
          "Pods get no network: %s", str_or(why.p, "NetworkReady is false"));
@@ -291,37 +293,38 @@ static bool any_event(void *arg, const uint8_t *bytes, size_t n)
     return false;
 }
 
-/* GRPC_OK: such a stream can be had. <ret_ended>: it ended by itself at once, which is a way to say "no" too. */
-static int try_stream(Cri *c, const char *path, bool *ret_ended)
+/* Whether such a stream can be had; *ret_code is how it ended if not. One that ends at once without an error is a "no", too. */
+static bool try_stream(Cri *c, const char *path, int *ret_code)
 {
     SCOPED(cri_peer_answer_done) CriPeerAnswer a = {0};
-    int seen = 0;
-    cri_peer_call(c->peer, &(CriPeerCall){.path = path, .timeout_ns = STREAM_NS, .message = any_event, .arg = &seen}, &a);
-    *ret_ended = a.code == GRPC_OK;
-    return a.code == GRPC_DEADLINE_EXCEEDED ? GRPC_OK : a.code;
+    cri_peer_call(c->peer, &(CriPeerCall){.path = path, .enough_ns = STREAM_NS, .message = any_event}, &a);
+    *ret_code = a.code;
+    return a.enough;
 }
 
 static void check_events(Cri *c)
 {
-    bool ended = false, ignored;
-    int code = try_stream(c, cri_methods[CRI_GET_CONTAINER_EVENTS].path, &ended);
-    if (code == GRPC_OK && !ended) {
+    int code, ignored;
+    if (try_stream(c, cri_methods[CRI_GET_CONTAINER_EVENTS].path, &code)) {
         find(c, LEVEL_OK, "events", NULL, "GetContainerEvents: the end of a container is told at once");
         return;
     }
-    if (try_stream(c, "/containerd.services.events.v1.Events/Subscribe", &ignored) == GRPC_OK) {
-        find(c, LEVEL_OK, "events", NULL, "containerd's own stream: %s has no GetContainerEvents (1.7 has), but tells the end of a container by it", c->name);
+    if (try_stream(c, "/containerd.services.events.v1.Events/Subscribe", &ignored)) {
+        find(c, LEVEL_OK, "events", NULL, "containerd's own stream, since %s has no GetContainerEvents (1.7 has): the end of a container is told at once",
+             c->name);
         return;
     }
     char buf[24];
     find(c, LEVEL_WARNING, "events",
-         mem_dup_str(strstr(c->name, "cri-o") ? "enable_pod_events = true in crio.conf" : "run a runtime that has them: containerd 1.7, CRI-O 1.27 (with enable_pod_events)"),
-         "none (%s): the end of a container is found by listing, up to a second later", ended ? "the stream ends at once" : grpc_code_name(code, buf));
+         mem_dup_str(strstr(c->name, "cri-o") ? "enable_pod_events = true in crio.conf"
+                                              : "run a runtime that has them: containerd 1.7, CRI-O 1.27 (with enable_pod_events)"),
+         "none (%s): the end of a container is found by listing, up to a second later",
+         code == GRPC_OK ? "the stream ends at once" : grpc_code_name(code, buf));
 }
 
 /* --- images ------------------------------------------------------------------------------------------------------ */
 
-static void check_pause(Cri *c, CriPeer *images)
+static void check_pause(Cri *c, CriPeer *images, const char *endpoint)
 {
     Cri__ImageStatusRequest request;
     Cri__ImageSpec spec;
@@ -337,9 +340,9 @@ static void check_pause(Cri *c, CriPeer *images)
         find(c, LEVEL_OK, "sandbox image", NULL, "%s", c->pause);
     else if (!e)
         find(c, LEVEL_WARNING, "sandbox image",
-             mem_fmt("pull it now: reprise debug cri PullImage '{\"image\":{\"image\":\"%s\"}}'; without a registry, ctr -n k8s.io images import, or "
-                     "set sandbox_image to an image that is there",
-                     c->pause),
+             mem_fmt("pull it: reprise debug cri --image-service-endpoint=%s PullImage '{\"image\":{\"image\":\"%s\"}}'; or import it (ctr -n "
+                     "k8s.io images import FILE); or set sandbox_image to an image that is there",
+                     endpoint, c->pause),
              "%s is not there: the first Pod pulls it, and does not start when that fails", c->pause);
 }
 
@@ -359,7 +362,7 @@ static void check_images(Cri *c, const char *endpoint)
     const Cri__ImageFsInfoResponse *r = (const Cri__ImageFsInfoResponse *)m;
     const bool said = r->n_image_filesystems && r->image_filesystems[0]->fs_id;
     find(c, LEVEL_OK, "images", NULL, "%s", said ? r->image_filesystems[0]->fs_id->mountpoint : "the image service answers");
-    check_pause(c, images);
+    check_pause(c, images, endpoint);
 }
 
 void doctor_cri(const char *runtime_endpoint, const char *image_endpoint, CriFindings *ret)
