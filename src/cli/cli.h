@@ -44,7 +44,7 @@ typedef struct {
 #define CLI_FILES 1u      /* operands are manifest files: completion offers files */
 #define CLI_NODE 2u       /* has --root, --run-dir, --log-dir */
 #define CLI_GATES 4u      /* has --feature-gates */
-#define CLI_RUNTIME 8u    /* has --oci-runtime, --cni-conf-dir, --cni-bin-dir */
+#define CLI_RUNTIME 8u    /* has --runtime and what belongs to it */
 #define CLI_HIDDEN 16u    /* not listed in help */
 
 typedef struct {

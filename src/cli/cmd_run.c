@@ -10,14 +10,12 @@
 #include "agent/record.h"
 #include "api/quantity.h"
 #include "cli/cli.h"
+#include "cli/runtime.h"
 #include "cli/view.h"
 #include "os/fs.h"
-#include "runtime/oci/oci.h"
 
 /* Repaints of the live view: 10 Hz reads as continuous. */
 #define TICK_MS 100
-#define LOG_MAX_BYTES ((int64_t)10 << 20) /* kubelet's containerLogMaxSize, containerLogMaxFiles */
-#define LOG_MAX_FILES 5
 
 int cmd_run(int argc, char **argv);
 int cmd_delete(int argc, char **argv);
@@ -299,33 +297,14 @@ static Err *prepare_option(const CliArgs *a, PlanConfig *c, int64_t *ret_memory)
     return NULL;
 }
 
-static void on_network_warning(void *arg, const char *text)
+static void on_runtime_warning(void *arg, const char *text)
 {
     view_note(((Run *)arg)->view, text);
 }
 
-static Err *open_runtime(Run *r, const CliArgs *a)
-{
-    if (geteuid() != 0)
-        return err_new(ERR_UNSUPPORTED, 0, "containers, mounts and networks need root: run it with sudo");
-    SCOPED(mem_free) char *cache = mem_fmt("%s/cni", cli_opt(a, "root"));
-    OciRuntimeConfig c = {
-        .loop = &r->loop,
-        .root = cli_opt(a, "root"),
-        .run_dir = cli_opt(a, "run-dir"),
-        .log_dir = cli_opt(a, "log-dir"),
-        .oci_runtime = cli_opt(a, "oci-runtime"),
-        .cni = {.conf_dir = cli_opt(a, "cni-conf-dir"), .bin_dirs = cli_opt(a, "cni-bin-dir"), .cache_dir = cache,
-                .on_warning = on_network_warning, .warning_arg = r},
-        .log_max_bytes = LOG_MAX_BYTES,
-        .log_max_files = LOG_MAX_FILES,
-    };
-    return oci_runtime_open(&c, &r->rt);
-}
-
 static Err *run_open(Run *r, const CliArgs *a, const FeatureGates *gates, const PlanConfig *plan, int64_t prepare_memory)
 {
-    Err *e = open_runtime(r, a);
+    Err *e = cli_runtime_open(a, &r->loop, on_runtime_warning, r, &r->rt);
     if (e)
         return e;
     struct utsname u;

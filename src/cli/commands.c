@@ -32,11 +32,25 @@ const CliOption cli_node_options[] = {
 };
 const size_t n_cli_node_options = ARRAY_LEN(cli_node_options);
 
+#define CRI_ENDPOINTS                                                                                                  \
+    {.name = "container-runtime-endpoint", .arg = "ADDRESS",                                                           \
+     .help = "socket of the CRI runtime ($CONTAINER_RUNTIME_ENDPOINT, else unix:///run/containerd/containerd.sock)"},  \
+    {.name = "image-service-endpoint", .arg = "ADDRESS",                                                               \
+     .help = "socket of its image service, when it is another one ($IMAGE_SERVICE_ENDPOINT)"}
+
+#define RUNTIME_CHOICE                                                                                                 \
+    {.name = "runtime", .arg = "NAME", .values = "oci cri",                                                            \
+     .help = "what runs the containers: oci, reprise's own (the default), or cri, a runtime's socket"}
 const CliOption cli_runtime_options[] = {
+    RUNTIME_CHOICE,
     {.name = "oci-runtime", .arg = "NAME", .values = "crun runc", .hint = true,
      .help = "OCI runtime, by name or path (the first of crun and runc)"},
     {.name = "cni-conf-dir", .arg = "DIR", .def = "/etc/cni/net.d", .help = "CNI network configurations"},
     {.name = "cni-bin-dir", .arg = "DIR[:DIR]", .def = "/opt/cni/bin:/usr/lib/cni", .help = "CNI plugins"},
+    CRI_ENDPOINTS,
+    {.name = "runtime-request-timeout", .arg = "DURATION", .def = "2m", .help = "of calls to the CRI runtime, but pulls"},
+    {.name = "cri-events", .arg = "SOURCE", .values = "auto cri containerd relist", .def = "auto",
+     .help = "how ends are learnt over CRI: its events, containerd's, or listing again"},
 };
 const size_t n_cli_runtime_options = ARRAY_LEN(cli_runtime_options);
 
@@ -103,11 +117,6 @@ static const CliOption image_inspect_options[] = {
 static const CliOption image_prune_options[] = {
     {.name = "all", .letter = 'a', .help = "also tagged images that no container uses"},
 };
-#define CRI_ENDPOINTS                                                                                                  \
-    {.name = "container-runtime-endpoint", .arg = "ADDRESS",                                                           \
-     .help = "socket of the CRI runtime ($CONTAINER_RUNTIME_ENDPOINT, else unix:///run/containerd/containerd.sock)"},  \
-    {.name = "image-service-endpoint", .arg = "ADDRESS",                                                               \
-     .help = "socket of its image service, when it is another one ($IMAGE_SERVICE_ENDPOINT)"}
 static const CliOption debug_cri_options[] = {
     CRI_ENDPOINTS,
     {.name = "timeout", .arg = "DURATION", .help = "give up after this time, with status 124; 0 never (as the kubelet, by method)"},
@@ -116,7 +125,7 @@ static const CliOption debug_cri_options[] = {
     {.name = "defaults", .help = "print fields that have their default value, too"},
 };
 static const CliOption doctor_options[] = {
-    {.name = "runtime", .arg = "NAME", .values = "oci cri", .help = "what shall run Pods: oci (reprise's own), or cri, a runtime's socket"},
+    RUNTIME_CHOICE,
     CRI_ENDPOINTS,
     {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "text json yaml", .def = "text",
      .help = "how to print it: text, json or yaml"},
