@@ -10,6 +10,7 @@ By hand:  tests/containerd.py /tmp/reprise-cd [LAYOUTS]   runs one until Ctrl-C,
 The machine's own containerd, if there is one, is not touched: other socket, other root, other CNI network. Needs root. What
 containerd has no setting for: its shims' sockets lie in /run/containerd/s, libcni's cache in /var/lib/cni/results."""
 import contextlib
+import errno
 import hashlib
 import io
 import json
@@ -29,6 +30,7 @@ import cri  # noqa: E402
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILT = os.path.join(ROOT, "build/tools/containerd-2/containerd")  # tools/build-containerd
 NAMESPACE = "k8s.io"
+SHIM_SOCKETS = "/run/containerd/s"
 CGROUPS = "/sys/fs/cgroup"
 HYBRID_FILE = f"{CGROUPS}/unified/cgroup.controllers"
 NOT_NEEDED = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.blockfile", "io.containerd.snapshotter.v1.btrfs",
@@ -67,7 +69,7 @@ HANDLER = """[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{name}]
   BinaryName = "{program}"
   Root = "{folder}/{name}"
 """
-# crun 1.8 refuses a hybrid host that left a controller to v2, and looks at this one file only (as src/runtime/oci knows).
+# Debian's crun is too old for containerd 2.x ("unknown version specified", of config.json). And crun 1.8 refuses a hybrid host that left a controller to v2, and looks at this one file only (as src/runtime/oci knows).
 CRUN_ON_HYBRID = f"""#!/bin/sh
 exec unshare -m --propagation unchanged sh -c '
 mount --make-private {CGROUPS}/unified && mount --bind /dev/null {HYBRID_FILE} && exec crun "$@"' sh "$@"
@@ -124,16 +126,21 @@ class Containerd:
     def __init__(self, folder, program="containerd", oci="runc", level="info"):
         self.folder, self.socket = os.path.abspath(folder), os.path.join(os.path.abspath(folder), "containerd.sock")
         assert len(self.socket) < 90, "a unix socket's path has room for 107 bytes"
-        self.program = shutil.which(program) or program
+        self.program = os.path.abspath(shutil.which(program) or program)
         self.bin = os.path.dirname(os.path.realpath(self.program))  # ctr and the shim of the same version lie beside it
         mark = hashlib.sha256(self.folder.encode()).hexdigest()
         self.network, self.bridge = f"reprise-cd-{mark[:8]}", f"rcd{mark[:8]}"
         self.subnet = self._free_subnet(int(mark[:2], 16))
+        self._sockets_before = self._shim_sockets()
         self.process, self._cri, self._oci, self._level = None, None, oci, level
         self.start_seconds = None  # of the last start, until it was ready
         os.makedirs(os.path.join(self.folder, "net.d"))
         os.makedirs(os.path.join(self.folder, "bin"))
         self._configure()
+
+    @staticmethod
+    def _shim_sockets():
+        return set(os.listdir(SHIM_SOCKETS)) if os.path.isdir(SHIM_SOCKETS) else set()
 
     # --- configuration
 
@@ -378,7 +385,6 @@ class Containerd:
         bundles = [os.path.join(top, "config.json") for top, _, files in
                    os.walk(os.path.join(self.folder, "state/io.containerd.runtime.v2.task")) if "config.json" in files]
         cgroups = {json.loads(_read(b) or "{}").get("linux", {}).get("cgroupsPath", "") for b in bundles}
-        sockets = {_read(os.path.join(os.path.dirname(b), "address")).strip() for b in bundles}
         try:
             if not self.alive():
                 self.process = None
@@ -392,13 +398,15 @@ class Containerd:
             subprocess.run(["umount", "-l", mount], capture_output=True, check=False)
         for path in filter(None, cgroups):
             self._remove_cgroup(path)
-        for address in sockets:
-            with contextlib.suppress(OSError):
-                os.unlink(address.removeprefix("unix://"))
-        for folder in ("/run/containerd/s", "/run/containerd"):  # when nobody else's are there
-            with contextlib.suppress(OSError):
-                os.rmdir(folder)
-        self._remove_network()
+        for name in self._shim_sockets() - self._sockets_before:  # containerd forgets those of shims that could not start
+            with socket.socket(socket.AF_UNIX) as s, contextlib.suppress(FileNotFoundError):
+                if s.connect_ex(f"{SHIM_SOCKETS}/{name}") == errno.ECONNREFUSED:
+                    os.unlink(f"{SHIM_SOCKETS}/{name}")
+        if not os.path.exists("/run/containerd/containerd.sock"):  # ctr and the shims made these; a system's containerd has them too
+            for top, _, _ in os.walk("/run/containerd", topdown=False):
+                with contextlib.suppress(OSError):
+                    os.rmdir(top)
+        self._remove_network({os.path.basename(os.path.dirname(b)) for b in bundles})
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _kill_shims(self):
@@ -429,11 +437,11 @@ class Containerd:
             with contextlib.suppress(OSError):
                 os.rmdir(os.path.dirname(tree + path))
 
-    def _remove_network(self):
+    def _remove_network(self, idents):
         subprocess.run(["ip", "link", "del", self.bridge], capture_output=True, check=False)
         results = "/var/lib/cni/results"
         for name in os.listdir(results) if os.path.isdir(results) else []:
-            if name.startswith(self.network):
+            if name.startswith(self.network) or name.removeprefix("cni-loopback-").removesuffix("-lo") in idents:
                 with contextlib.suppress(OSError):
                     os.unlink(os.path.join(results, name))
         # The plugins name the network in a comment; their DEL took them, unless containerd could not call it any more.
