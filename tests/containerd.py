@@ -182,6 +182,23 @@ class Containerd:
         os.rename(path + ".new", path)
         return path
 
+    @contextlib.contextmanager
+    def network(self, plugins):
+        """Another network for a while."""
+        import grpc
+        path = self.write_network(plugins, "00-other.conflist")
+
+        def first():
+            with contextlib.suppress(grpc.RpcError):
+                info = self.cri.Status(verbose=True).info
+                return json.loads(info["cniconfig"])["Networks"][-1]["Config"]["Plugins"][0]["Network"]["type"]
+        try:
+            wait_until(lambda: first() == plugins[0]["type"], 10, "containerd to read its network's configuration")
+            yield
+        finally:
+            os.unlink(path)
+            wait_until(lambda: first() == "bridge", 10, "containerd to read its network's configuration")
+
     # --- life
 
     @property
@@ -384,7 +401,8 @@ class Containerd:
                 self.resume()
         bundles = [os.path.join(top, "config.json") for top, _, files in
                    os.walk(os.path.join(self.folder, "state/io.containerd.runtime.v2.task")) if "config.json" in files]
-        cgroups = {json.loads(_read(b) or "{}").get("linux", {}).get("cgroupsPath", "") for b in bundles}
+        # Without a parent of its caller's, CRI puts things into /k8s.io; that one goes if nobody else's are in it.
+        cgroups = {f"/{NAMESPACE}/none"} | {json.loads(_read(b) or "{}").get("linux", {}).get("cgroupsPath", "") for b in bundles}
         try:
             if not self.alive():
                 self.process = None

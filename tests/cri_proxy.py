@@ -286,6 +286,11 @@ class Proxy(grpc.GenericRpcHandler):
                     return rule
         return None
 
+    @staticmethod
+    def _seconds_left(context):
+        left = context.time_remaining()
+        return None if left is None or left > 1e6 else left  # without a deadline it is a number that grpc itself cannot take
+
     def _serve(self, path, request, context):
         method = path.rsplit("/", 1)[1]
         rule = self._rule_for(method, request)
@@ -295,7 +300,7 @@ class Proxy(grpc.GenericRpcHandler):
         action.before(call)
         if call.gone.is_set():
             return
-        call.upstream = self._channel.unary_stream(path)(request, timeout=context.time_remaining())
+        call.upstream = self._channel.unary_stream(path)(request, timeout=self._seconds_left(context))
         if call.gone.is_set():
             call.upstream.cancel()
         if call.stream:
