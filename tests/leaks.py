@@ -27,9 +27,10 @@ def _processes():
         ours = name.startswith("reprise") or name in ("crun", "runc", "runc:[2:INIT]") or "libcrun" in name
         cgroup = _read(f"/proc/{pid}/cgroup")
         ours = ours or "/reprise/" in cgroup
+        command = _read(f"/proc/{pid}/cmdline").replace("\0", " ").strip()[:300]
+        ours = ours or (name.startswith("containerd") and "/reprise-" in command)  # the tests' own: containerd.py
         if ours and fields[0] != "Z":
             pod = re.search(r"/reprise/(\S+)", cgroup)
-            command = _read(f"/proc/{pid}/cmdline").replace("\0", " ").strip()[:300]
             found.add(f"{pid} {fields[19]} {name} ({command}) {pod.group(1) if pod else ''}")
     return found
 
@@ -92,12 +93,14 @@ def _leases():
     found = set()
     for top, _, files in os.walk("/var/lib/cni/networks"):
         found |= {f"{top}/{name}" for name in files if re.fullmatch(r"[0-9a-f.:]+", name)}
-    return found
+    # libcni's memory of what is attached, for containerd; the embedded runtime's is below its root.
+    results = "/var/lib/cni/results"
+    return found | {f"{results}/{name}" for name in (os.listdir(results) if os.path.isdir(results) else [])}
 
 
 def _run_dir():
     found = set()
-    for base in ("/run/reprise", "/var/lib/reprise/pods", "/var/log/pods"):
+    for base in ("/run/reprise", "/var/lib/reprise/pods", "/var/log/pods", "/run/containerd/s"):
         if os.path.isdir(base):
             found |= {f"{base}/{name}" for name in os.listdir(base)}
     return found

@@ -11,7 +11,13 @@
         pod.interrupt()
         assert pod.wait().returncode == 130
 
-Environment: REPRISE_BUILD (default build/). Needs root."""
+Environment: REPRISE_BUILD (default build/), REPRISE_TEST_RUNTIME (oci: the embedded runtime; cri: a containerd of the tests'
+own), REPRISE_TEST_CONTAINERD (1: Debian's; 2: the one of tools/build-containerd). Needs root.
+
+Most tests say what a Pod's user sees, and run over either runtime. Marks take a test out, so that it is not even counted:
+    oci(reason)          it is about the embedded runtime itself
+    cri                  it is about CRI itself: it takes the fixture `containerd`
+    containerd2(reason)  containerd 1.6 cannot do it"""
 import json
 import os
 import shutil
@@ -27,19 +33,46 @@ import pytest
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.dirname(HERE))
+import host  # noqa: E402
 import leaks  # noqa: E402
 
 BUILD = os.path.abspath(os.path.join(ROOT, os.environ.get("REPRISE_BUILD", "build")))
 PROGRAM = os.path.join(BUILD, "src/cli/reprise")
 DEADLINE = 120  # of anything that has no timeout of its own
+RUNTIME = os.environ.get("REPRISE_TEST_RUNTIME") or "oci"
+CONTAINERD = os.environ.get("REPRISE_TEST_CONTAINERD") or "1"
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: takes more than ten seconds")
     config.addinivalue_line("markers", "leaves_nothing(False): the test cleans up by itself; do not audit")
+    config.addinivalue_line("markers", "oci(reason): about the embedded runtime itself; not run over CRI")
+    config.addinivalue_line("markers", "cri: about CRI itself; not run over the embedded runtime")
+    config.addinivalue_line("markers", "containerd2(reason): over CRI, not run with containerd 1.6")
+    if RUNTIME not in ("oci", "cri") or CONTAINERD not in ("1", "2"):
+        raise pytest.UsageError("REPRISE_TEST_RUNTIME is oci or cri, REPRISE_TEST_CONTAINERD is 1 or 2")
 
 
+def fits(item):
+    """Whether the test is for the runtime of this run."""
+    for name in ("oci", "containerd2"):
+        for marker in item.iter_markers(name):
+            assert marker.args and marker.args[0], f"{item.nodeid}: the mark {name} needs a reason"
+    if RUNTIME == "oci":
+        return not item.get_closest_marker("cri")
+    return not (item.get_closest_marker("oci") or (CONTAINERD == "1" and item.get_closest_marker("containerd2")))
+
+
+def pytest_report_header():
+    return f"runtime: {RUNTIME}" + (f", containerd {CONTAINERD}" if RUNTIME == "cri" else "")
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
+    unfit = [item for item in items if not fits(item)]
+    if unfit:
+        items[:] = [item for item in items if item not in set(unfit)]
+        config.hook.pytest_deselected(items=unfit)
     if items and os.geteuid() != 0:
         raise pytest.UsageError("the integration tests start real containers: run them as root (sudo make test)")
     if items and not os.access(PROGRAM, os.X_OK):
@@ -148,16 +181,22 @@ class Background:
 
 
 class Reprise:
-    """The program with state, run and log directories of its own, sharing the session's image store."""
+    """The program with state, run and log directories of its own, sharing the session's image store, or containerd."""
 
-    def __init__(self, folder, images):
+    def __init__(self, folder, images, containerd=None):
         self.program, self.folder = PROGRAM, folder
         self.root, self.run_dir, self.log_dir = (os.path.join(folder, n) for n in ("root", "run", "log"))
         os.makedirs(self.root)
         if images:
             os.symlink(images, os.path.join(self.root, "images"))
-        self.dirs = [f"--root={self.root}", f"--run-dir={self.run_dir}", f"--log-dir={self.log_dir}"]
+        self.node = [f"--root={self.root}", f"--run-dir={self.run_dir}", f"--log-dir={self.log_dir}"]
+        self.containerd, self.endpoint = containerd, containerd and containerd.endpoint
         self._n, self._background = 0, []
+
+    @property
+    def dirs(self):
+        """Flags of the commands that open a runtime: where everything is, and which runtime. Those that open none take `node`."""
+        return self.node + (["--runtime=cri", f"--container-runtime-endpoint={self.endpoint}"] if self.endpoint else [])
 
     def command(self, *args, timeout=DEADLINE, input=None, env=None, check=False):
         """`reprise ARGS...` as it stands, without directories."""
@@ -268,6 +307,55 @@ def image_store(image_layouts, tmp_path_factory):
     return os.path.join(root, "images")
 
 
+@pytest.fixture(scope="session")
+def containerd_of_session(image_layouts):
+    import cri
+    lack = cri.missing()
+    if lack:
+        pytest.skip(lack)
+    from containerd import BUILT, Containerd
+    program = BUILT if CONTAINERD == "2" else shutil.which("containerd")
+    if CONTAINERD == "2":
+        built = subprocess.run([os.path.join(ROOT, "tools/build-containerd")], env=dict(os.environ, BUILD="build"), text=True,
+                               stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False)
+        if built.returncode == 3:
+            pytest.skip(built.stderr.strip())
+        assert built.returncode == 0, built.stderr
+    if not program:
+        pytest.skip("containerd is not installed")
+    if not os.path.isdir(os.path.join(image_layouts, "pause")):
+        pytest.skip("catatonit is not installed: no pause image")
+    it = Containerd(tempfile.mkdtemp(prefix="reprise-cd", dir="/tmp"), program)
+    try:
+        it.start()
+        it.import_images(image_layouts)
+        host.containerd = it if RUNTIME == "cri" else None
+        yield it
+    finally:
+        host.containerd = None
+        it.close()
+
+
+@pytest.fixture
+def containerd(containerd_of_session):
+    """The tests' own containerd, running, whatever the test before has done to it."""
+    it = containerd_of_session
+    if not it.alive():
+        it.process = None
+        it.start()
+    yield it
+    if it.process is not None:
+        it.resume()
+
+
+@pytest.fixture
+def proxy(containerd, folder):
+    """What the agent can talk to instead of containerd: passes everything on, and disturbs it when told to (cri_proxy.py)."""
+    from cri_proxy import Proxy
+    with Proxy(f"{folder}/proxy.sock", containerd.socket) as it:
+        yield it
+
+
 @pytest.fixture
 def folder():
     # Short: a unix socket's path has room for 107 bytes. The name has "reprise": the leak audit looks for it.
@@ -277,22 +365,39 @@ def folder():
     shutil.rmtree(path, ignore_errors=True)
 
 
+def left_behind(before, folder, containerd, containers_before):
+    """What is here that was not before the test, but for containerd itself, which may have been started anew."""
+    left = leaks.diff(before, leaks.take(), [folder, *([containerd.folder] if containerd else [])])
+    if containerd:
+        left = [line for line in left if f"--config {containerd.folder}/" not in line]
+        left += [f"containerd: {line}" for line in sorted(containerd.leaks() - containers_before)]
+    return left
+
+
 @pytest.fixture
-def reprise(folder, image_store, request):
+def reprise(folder, request):
     """The program; what the test leaves behind fails the test."""
     marker = request.node.get_closest_marker("leaves_nothing")
     audit = not (marker and marker.args == (False,))
+    containerd = request.getfixturevalue("containerd") if RUNTIME == "cri" else None
+    images = request.getfixturevalue("image_store") if RUNTIME == "oci" else None
     before = leaks.take() if audit else None
-    it = Reprise(folder, image_store)
+    containers_before = containerd.leaks() if audit and containerd else set()
+    it = Reprise(folder, images, containerd)
     yield it
     it.close()
+    if containerd and not containerd.alive():  # killed by the test: only a living one can be asked
+        containerd.process = None
+        containerd.start()
     if audit:
-        left = leaks.diff(before, leaks.take(), [folder])
+        left = left_behind(before, folder, containerd, containers_before)
         for _ in range(40):
             if not left:
                 break
             time.sleep(0.1)
-            left = leaks.diff(before, leaks.take(), [folder])
+            left = left_behind(before, folder, containerd, containers_before)
+        if left and containerd:
+            containerd.remove_all()  # the next test is not to blame
         assert not left, "\n".join(left)
 
 

@@ -7,11 +7,13 @@ import time
 
 import pytest
 
-from test_pod_restart import condition, containers_of, running, restarts, shim_of, statuses, worker
+from host import containers_of, shim_of, statuses
+from test_pod_restart import condition, restarts, running, worker
 
 AGENT_STEPS = ["container.start", "container.create", "container.created", "container.started", "restart.intent",
                "restart.durable", "restart.kill", "restart.killed", "restart.remove", "restart.removed", "status.store",
-               "standby.make", "standby.made"]
+               *(pytest.param(s, marks=pytest.mark.oci("only the embedded runtime prepares containers")) for s in
+                 ("standby.make", "standby.made"))]
 # Steps of containers that are made in their turn.
 PLAIN_STEPS = ["container.create", "container.created"]
 SHIM_STEPS = ["shim.prepare", "shim.mounted", "shim.create", "shim.created", "shim.start", "shim.started", "shim.exit.reaped",
@@ -76,6 +78,7 @@ def test_agent_dies(reprise, step):
     end(after)
 
 
+@pytest.mark.oci("about reprise-shim")
 @pytest.mark.parametrize("step", SHIM_STEPS)
 def test_shim_dies(reprise, step):
     """The fault is armed in the shim from the start, so early steps hit the first start, not the restart."""
@@ -99,6 +102,7 @@ def test_shim_dies(reprise, step):
     end(pod)
 
 
+@pytest.mark.oci("about reprise-shim: containers that lose containerd's are killed by containerd")
 def test_shim_killed_while_idle(reprise):
     """Containers live on without it, their output waits, and a new shim adopts them."""
     text = manifest(reprise, "idle").replace("exec sleep 1000\"]\n    volumeMounts: [{name: work, mountPath: /work}]\n",
@@ -115,6 +119,7 @@ def test_shim_killed_while_idle(reprise):
     end(pod)
 
 
+@pytest.mark.oci("crun called by us; how containerd bears the death of its runc is containerd's")
 def test_runtime_killed_again_and_again(reprise):
     """crun is killed whenever it is seen, for two seconds of restarts: the Pod comes up all the same."""
     pod = reprise.start_pod(worker(name="runtime"), "--restart-backoff=off")

@@ -3,7 +3,11 @@ import os
 import re
 import subprocess
 
+import pytest
+
 from conftest import BUILD, ROOT
+
+pytestmark = pytest.mark.oci("tools/demo shows the embedded runtime")
 
 
 def test_demo(program):

@@ -3,6 +3,10 @@ import json
 import os
 import subprocess
 
+import pytest
+
+pytestmark = pytest.mark.oci("what doctor says of what the embedded runtime needs")
+
 
 def doctor(program, *args, env=None, user=None):
     return subprocess.run([program, "doctor", *args], capture_output=True, text=True, timeout=60, user=user,

@@ -15,6 +15,8 @@ import threading
 
 import pytest
 
+pytestmark = pytest.mark.oci("about the embedded runtime's image store")
+
 needs_skopeo = pytest.mark.skipif(not shutil.which("skopeo"), reason="skopeo is not installed")
 
 
@@ -180,7 +182,7 @@ def test_layouts_of_make_images(images, image_layouts):
     assert {"localhost/busybox:1", "localhost/reprise-examples:1", "docker.io/my-repo/setup-worker:1.0",
             "docker.io/my-repo/watcher:1.0", "docker.io/my-repo/training-app:1.0"} <= refs
     # One busybox on disk, whatever the number of images on it.
-    assert len({images.inspect(r)["layers"][0] for r in refs}) == 1
+    assert len({images.inspect(r)["layers"][0] for r in refs - {"localhost/pause:1"}}) == 1
     with images.merged("my-repo/watcher:1.0") as root:
         done = subprocess.run(["chroot", root, "/bin/sh", "-c", "FAIL_AFTER=0.1 exec /usr/lib/ml-worker/watcher"], capture_output=True,
                               text=True, timeout=20)

@@ -117,6 +117,7 @@ def test_pre_stop_is_cut_off_by_the_grace_period(reprise, folder):
     assert read(folder) == ["pre"]
 
 
+@pytest.mark.containerd2("CRI's stop_signal is newer than containerd 1.6")
 def test_stop_signal(reprise, folder):
     spec, mount = shared(folder)
     script = "trap 'echo usr1 >> /shared/said; exit 0' USR1; trap 'echo term >> /shared/said; exit 0' TERM; while :; do sleep 0.05; done"

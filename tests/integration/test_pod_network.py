@@ -9,15 +9,20 @@ import urllib.request
 
 import pytest
 
+from conftest import RUNTIME
 from pods import container, free_port, is_ready, is_running, pod, shared, status
 
 WEB = "mkdir /www; hostname > /www/index.html; exec httpd -f -p 8080 -h /www"
 READY = {"readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1, "timeoutSeconds": 1}}
 
 
-@pytest.fixture(params=["built-in", "configured"])
+@pytest.fixture(params=["containerd's"] if RUNTIME == "cri" else ["built-in", "configured"])
 def network(request, folder):
-    """Arguments that choose the network: none configured, or one that a CNI configuration of the machine's would give."""
+    """Arguments that choose the network: none configured, or one that a CNI configuration of the machine's would give. Over CRI
+    the network is containerd's, and the agent has no say."""
+    if RUNTIME == "cri":
+        yield []
+        return
     conf = os.path.join(folder, "net.d")
     os.makedirs(conf)
     if request.param == "configured":
@@ -26,7 +31,7 @@ def network(request, folder):
                     '"ipMasq":true,"hairpinMode":true,"ipam":{"type":"host-local","dataDir":"%s/leases","ranges":[[{"subnet":'
                     '"10.59.7.0/24"}]],"routes":[{"dst":"0.0.0.0/0"}]}},{"type":"portmap","capabilities":{"portMappings":true}},'
                     '{"type":"firewall"}]}' % folder)
-    yield f"--cni-conf-dir={conf}"
+    yield [f"--cni-conf-dir={conf}"]
     if request.param == "configured":
         subprocess.run(["ip", "link", "del", "rtest0"], capture_output=True, check=False)
 
@@ -66,7 +71,7 @@ def output(folder):
 def test_address_and_files(reprise, network, folder):
     spec, mount = shared(folder)
     script = "exec > /shared/out; ip -o -4 addr show eth0; ip -o link show lo; cat /etc/hosts; hostname; ip route"
-    run = reprise.run_pod(pod(container(script=script, **mount), name="web-1", **spec), network)
+    run = reprise.run_pod(pod(container(script=script, **mount), name="web-1", **spec), *network)
     assert run.returncode == 0, run.explain()
     seen = output(folder)
     ip = next(p["status"]["podIP"] for p in run.pods if p["status"].get("podIP"))
@@ -81,11 +86,11 @@ def test_address_and_files(reprise, network, folder):
 
 def test_host_reaches_pod_and_pod_reaches_pod(reprise, network, folder):
     spec, mount = shared(folder)
-    web = reprise.start_pod(pod(container(script=WEB, **READY), name="web"), network)
+    web = reprise.start_pod(pod(container(script=WEB, **READY), name="web"), *network)
     ip = web.wait_for(is_ready, 30, "the server")["status"]["podIP"]
     assert fetch(f"http://{ip}:8080/") == "web\n"
     client = container(script=get(ip), **mount)
-    run = reprise.run_pod(pod(client, name="client", **spec), network)
+    run = reprise.run_pod(pod(client, name="client", **spec), *network)
     assert run.returncode == 0, run.explain()
     assert output(folder) == "web\n"
     other = next(p["status"]["podIP"] for p in run.pods if p["status"].get("podIP"))
@@ -95,7 +100,7 @@ def test_host_reaches_pod_and_pod_reaches_pod(reprise, network, folder):
 def test_host_port(reprise, network):
     port = free_port()
     ports = [{"containerPort": 8080, "hostPort": port}]
-    web = reprise.start_pod(pod(container(script=WEB, ports=ports, **READY), name="web"), network)
+    web = reprise.start_pod(pod(container(script=WEB, ports=ports, **READY), name="web"), *network)
     web.wait_for(is_ready, 30, "the server")
     assert eventually(lambda: fetch(f"http://127.0.0.1:{port}/")) == "web\n"
     assert str(port) in nat_rules()
@@ -111,7 +116,7 @@ def test_containers_share_the_network(reprise, network, folder):
     script = f"for i in $(seq 50); do {get('127.0.0.1')}; [ -s /shared/out ] && exit 0; sleep 0.1; done; exit 1"
     client = container("client", script, **mount)
     web = container("web", WEB, restartPolicy="Always")
-    run = reprise.run_pod(pod(client, init=[web], name="two", **spec), network)
+    run = reprise.run_pod(pod(client, init=[web], name="two", **spec), *network)
     assert run.returncode == 0, run.explain()
     assert output(folder) == "two\n"
 
@@ -135,7 +140,7 @@ def test_in_place_restart_keeps_address_and_namespace(reprise, network, folder):
     main = container(script=script, ports=[{"containerPort": 8080, "hostPort": port}])
     web = container("web", WEB)
     run = reprise.start_pod(pod(main, web, container("source", source, restartPolicy="Never", restartPolicyRules=rules, **mount),
-                                name="kept", **spec), network)
+                                name="kept", **spec), *network)
     last = run.wait_for(lambda p: is_running(p, "main", "source") and status(p, "source")["restartCount"] == 2, 40, "two restarts")
     eventually(lambda: fetch(f"http://127.0.0.1:{port}/"))  # hostPort goes on working
     lines = eventually(lambda: three_attempts(reprise, last))
@@ -149,12 +154,22 @@ def three_attempts(reprise, p):
     return lines
 
 
-def test_network_that_cannot_be_made_is_said(reprise, folder):
+@pytest.fixture
+def broken_network(reprise, folder):
+    """Arguments for a network whose plugin is not there."""
+    if RUNTIME == "cri":
+        with reprise.containerd.network([{"type": "no-such-plugin"}]):
+            yield []
+        return
     conf = os.path.join(folder, "net.d")
     os.makedirs(conf)
     with open(os.path.join(conf, "1.conflist"), "w") as f:
         f.write('{"cniVersion":"1.0.0","name":"x","plugins":[{"type":"no-such-plugin"}]}')
-    run = reprise.run_pod(pod(container()), f"--cni-conf-dir={conf}", "--timeout=5", output="lines")
+    yield [f"--cni-conf-dir={conf}"]
+
+
+def test_network_that_cannot_be_made_is_said(reprise, broken_network):
+    run = reprise.run_pod(pod(container()), *broken_network, "--timeout=5", output="lines")
     assert run.returncode == 124, run.explain()
     assert "no-such-plugin" in run.stdout + run.stderr
 
@@ -162,7 +177,7 @@ def test_network_that_cannot_be_made_is_said(reprise, folder):
 def test_nothing_is_left_behind(reprise, network):
     before = set(nat_rules().splitlines())
     for name in ("a", "b"):
-        run = reprise.run_pod(pod(container(script="true"), name=name), network)
+        run = reprise.run_pod(pod(container(script="true"), name=name), *network)
         assert run.returncode == 0, run.explain()
     new = set(nat_rules().splitlines()) - before
     # The plugins' shared chains stay by design; what is for one Pod has its sandbox in a comment, or a chain by hash.

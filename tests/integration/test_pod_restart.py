@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+from host import containers_of, pause_of, processes_of, shim_of, statuses
+
 IMAGE = "localhost/reprise-examples:1"
 ALL = "restartPolicyRules: [{action: RestartAllContainers, exitCodes: {operator: In, values: [88]}}]"
 
@@ -45,11 +47,6 @@ def condition(pod, kind):
     return next((c for c in pod["status"].get("conditions", []) if c["type"] == kind), {})
 
 
-def statuses(pod):
-    s = pod["status"]
-    return {c["name"]: c for c in s.get("initContainerStatuses", []) + s.get("containerStatuses", [])}
-
-
 def running(pod):
     return pod["status"].get("phase") == "Running" and all(
         "running" in c["state"] for c in pod["status"].get("containerStatuses", [{"state": {}}]))
@@ -59,27 +56,13 @@ def restarts(n):
     return lambda pod: running(pod) and all(c["restartCount"] >= n for c in statuses(pod).values())
 
 
-def sandbox_of(pod):
-    """The network namespace that the Pod's processes are in, by its inode, and the cgroup's processes."""
-    uid = pod["metadata"]["uid"]
-    found = {}
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/cgroup") as f:
-                if uid in f.read():
-                    found[pid] = os.readlink(f"/proc/{pid}/ns/net")
-        except OSError:
-            pass
-    return found
-
-
 def test_what_stays_and_what_starts_anew(reprise):
     pod = reprise.start_pod(worker())
     first = pod.wait_for(running, 30, "the Pod to run")
-    net = set(sandbox_of(first).values())
+    net = set(processes_of(first).values())
     assert len(net) == 1
     last = pod.wait_for(restarts(2), 30, "two restarts")
-    assert set(sandbox_of(last).values()) == net
+    assert set(processes_of(last).values()) == net
     assert last["metadata"]["uid"] == first["metadata"]["uid"]
     assert last["status"]["podIP"] == first["status"]["podIP"]
     for name, c in statuses(last).items():
@@ -188,36 +171,6 @@ def test_deadline_during_a_restart(reprise):
     assert (run.pod["status"]["phase"], run.pod["status"]["reason"]) == ("Failed", "DeadlineExceeded")
 
 
-def pause_of(pod):
-    """The sandbox process, by its name, in the Pod's network namespace."""
-    net = set(sandbox_of(pod).values())
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/comm") as f:
-                if f.read().strip() == "reprise-pause" and os.readlink(f"/proc/{pid}/ns/net") in net:
-                    return int(pid)
-        except OSError:
-            pass
-    raise AssertionError("no sandbox process found")
-
-
-def containers_of(pod):
-    """The first process of each container of the Pod: pid 1 of its pid namespace."""
-    ids = [c["containerID"].split("//")[-1] for c in statuses(pod).values() if c.get("containerID")]
-    found = set()
-    for pid in sandbox_of(pod):
-        try:
-            with open(f"/proc/{pid}/cgroup") as f:
-                text = f.read()
-            with open(f"/proc/{pid}/status") as f:
-                first = next(line for line in f if line.startswith("NSpid:")).split()[-1] == "1"
-        except OSError:
-            continue
-        if first and any(i in text for i in ids):
-            found.add(pid)
-    return found
-
-
 def test_sandbox_that_dies(reprise):
     pod = reprise.start_pod(worker(watch="exec sleep 1000").replace("restartPolicy: Never\n  term", "restartPolicy: Always\n  term"))
     first = pod.wait_for(running, 30, "the Pod to run")
@@ -267,22 +220,6 @@ spec:
 
 def open_fds(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
-
-
-def shim_of(pod):
-    """The oldest: a child of the shim has its command line until it has exec'd."""
-    uid, found = pod["metadata"]["uid"], []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/cmdline", "rb") as f:
-                cmd = f.read().decode(errors="replace")
-            if "reprise-shim" in cmd and uid in cmd:
-                with open(f"/proc/{pid}/stat") as f:
-                    found.append((int(f.read().rsplit(")", 1)[1].split()[19]), int(pid)))
-        except OSError:
-            pass
-    assert found, "no shim found"
-    return min(found)[1]
 
 
 @pytest.mark.slow
@@ -370,7 +307,7 @@ def test_announcement(reprise, manifest):
 def test_debug_dump_can_be_replayed(reprise):
     pod = reprise.start_pod(worker(watch="exec sleep 1000"))
     pod.wait_for(running, 30)
-    dump = reprise.command("debug", "dump", *reprise.dirs, "worker", check=True)
+    dump = reprise.command("debug", "dump", *reprise.node, "worker", check=True)
     facts = json.loads(dump.stdout)
     assert facts["pod"]["metadata"]["name"] == "worker" and len(facts["runtime"]["containers"]) == 3
     plan = subprocess.run([reprise.program, "debug", "plan", "-"], input=dump.stdout, capture_output=True, text=True, timeout=20)

@@ -199,6 +199,7 @@ def test_resources_reach_the_container(inside):
     assert out.split() == [str(64 << 20)]
 
 
+@pytest.mark.containerd2("containerd 1.6 has no CDI")
 def test_device_mount_by_cdi(reprise):
     """/etc/cdi is the host's: only what refuses is tried here, the edits are test_security.py's."""
     text = json.loads(manifest("true"))

@@ -7,9 +7,11 @@ import time
 
 import pytest
 
+from host import shim_of
 from pods import container, pod, shared, status
-from test_pod_restart import restarts, running, shim_of
+from test_pod_restart import restarts, running
 
+AHEAD = pytest.mark.oci("only the embedded runtime prepares containers")
 RULE = [{"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [88]}}]
 
 
@@ -39,7 +41,7 @@ class Case:
         return self
 
     def facts(self):
-        return json.loads(self.reprise.command("debug", "dump", *self.reprise.dirs, "p", check=True).stdout)
+        return json.loads(self.reprise.command("debug", "dump", *self.reprise.node, "p", check=True).stdout)
 
     def standbys(self):
         return {s["name"]: s for s in self.facts()["runtime"].get("standbys", [])}
@@ -106,6 +108,7 @@ def masked(text, uid):
     return re.sub(r"/containers/main/\d+-termination", "/containers/main/N-termination", text)
 
 
+@AHEAD
 @pytest.mark.parametrize("runtime", ["crun", "runc"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_seen_from_inside(reprise, kind, runtime):
@@ -126,7 +129,7 @@ def test_seen_from_inside(reprise, kind, runtime):
     c.end()
 
 
-@pytest.mark.parametrize("how", ["gate", "create", "off"])
+@pytest.mark.parametrize("how", [pytest.param("gate", marks=AHEAD), pytest.param("create", marks=AHEAD), "off"])
 @pytest.mark.parametrize("what,code_text", [("rm -f", "found"), ("chmod a-x", "denied")])
 def test_command_that_cannot_be_executed(reprise, how, what, code_text):
     """Whatever was prepared, the runtime says what is wrong, with the same words and codes."""
@@ -145,6 +148,7 @@ def test_command_that_cannot_be_executed(reprise, how, what, code_text):
     c.pod.wait(40)
 
 
+@AHEAD
 def test_changed_meanwhile(reprise):
     """A directory behind a subPath that was replaced: the container gets the new one, as if nothing had been prepared."""
     main = container("main", "cat /data/which > /shared/seen; exec sleep 1000",
@@ -166,6 +170,7 @@ def test_changed_meanwhile(reprise):
     c.end()
 
 
+@AHEAD
 def test_unchanged_subpath_is_used(reprise):
     main = container("main", volumeMounts=[{"name": "shared", "mountPath": "/data", "subPath": "sub"}])
     c = Case(reprise, main).start()
@@ -174,6 +179,7 @@ def test_unchanged_subpath_is_used(reprise):
     c.end()
 
 
+@AHEAD
 def test_shim_and_agent_die(reprise):
     """Standbys go with their shim and are made anew; those of an agent that died are used by the next."""
     c = Case(reprise, container()).start("--keep")
@@ -195,6 +201,7 @@ def test_shim_and_agent_die(reprise):
     c.end()
 
 
+@AHEAD
 @pytest.mark.parametrize("why", ["annotation", "flag", "memory", "pid", "no rule"])
 def test_not_prepared(reprise, why):
     spec = {"shareProcessNamespace": True} if why == "pid" else {}
@@ -211,6 +218,7 @@ def test_not_prepared(reprise, why):
     c.end()
 
 
+@AHEAD
 def test_nothing_of_it_is_seen(reprise):
     """No log, no status, no attempt before it runs; its log is there when it does."""
     c = Case(reprise, container("main", "echo hello; exec sleep 1000")).start()
@@ -225,6 +233,7 @@ def test_nothing_of_it_is_seen(reprise):
     c.end()
 
 
+@AHEAD
 def test_tty(reprise):
     """A terminal is made by the runtime, so such a container is prepared up to `create`, and runs on its own terminal."""
     c = Case(reprise, container("main", "[ -t 1 ] && echo terminal; exec sleep 1000", tty=True)).start()

@@ -22,6 +22,7 @@ BUSYBOX = "/bin/busybox"
 RUNTIMES = [r for r in ("crun", "runc") if shutil.which(r)]
 
 pytestmark = [
+    pytest.mark.oci("about the config.json that the embedded runtime makes; test_pod_security.py has the same fields over either"),
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     pytest.mark.skipif(not os.path.exists(TOOL), reason=f"{TOOL} is not built"),
     pytest.mark.skipif(not os.path.exists(BUSYBOX), reason="needs busybox-static"),

@@ -24,6 +24,7 @@ RUNTIMES = [r for r in ("crun", "runc") if shutil.which(r)]
 TEXT_MAX = 20.0
 
 pytestmark = [
+    pytest.mark.oci("about reprise-shim"),
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     pytest.mark.skipif(not SHIM, reason="reprise-shim is not built"),
     pytest.mark.skipif(not os.path.exists("/bin/busybox"), reason="needs busybox-static"),
