@@ -280,13 +280,24 @@ static const char *plain_reason(const CriContainer *c)
     return c->fact.exit_code == 0 ? "Completed" : c->oom ? "OOMKilled" : "Error";
 }
 
+void cri_saw_start(CriRuntime *rt, CriContainer *c, int64_t at_ns)
+{
+    ContainerFact *f = &c->fact;
+    if (f->state != RUN_CREATED)
+        return;
+    f->state = RUN_RUNNING;
+    f->started_at_ns = at_ns;
+    cri_changed(rt, c->pod);
+}
+
 void cri_saw_exit(CriRuntime *rt, CriContainer *c, uint32_t code, int64_t at_ns)
 {
     ContainerFact *f = &c->fact;
     if (f->state == RUN_EXITED)
         return;
-    /* The end of its log is not there yet: the runtime waits for it before it says that the container has ended. */
-    if (c->message_from_logs && code != 0) {
+    /* The end of its log is not there yet: the runtime waits for it before it says that the container has ended. And somebody who
+     * came too late to see it start has to ask when that was. */
+    if ((c->message_from_logs && code != 0) || f->started_at_ns == NS_NONE) {
         cri_ask_container(rt, f->id);
         return;
     }

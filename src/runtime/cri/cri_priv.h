@@ -124,7 +124,8 @@ void cri_saw_container(CriRuntime *rt, const char *sandbox_id /* NULL = as known
 /* A list's item; returns true if its status should be asked for. */
 bool cri_listed_sandbox(CriRuntime *rt, const Cri__PodSandbox *s, uint64_t list);
 bool cri_listed_container(CriRuntime *rt, const Cri__Container *c, uint64_t list);
-/* An end that was told by an event, before the runtime's own records have it. */
+/* A start, an end that was told by an event, before the runtime's own records have it. */
+void cri_saw_start(CriRuntime *rt, CriContainer *c, int64_t at_ns);
 void cri_saw_exit(CriRuntime *rt, CriContainer *c, uint32_t code, int64_t at_ns);
 void cri_container_gone(CriRuntime *rt, const char *id);
 void cri_sandbox_gone(CriRuntime *rt, const char *id);

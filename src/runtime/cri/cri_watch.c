@@ -338,7 +338,8 @@ static void stream_open(Stream *s)
     if (!s->wanted || s->call || rt->closing || !grpc_client_connected(rt->client))
         return;
     Ctrd__SubscribeRequest q = CTRD__SUBSCRIBE_REQUEST__INIT;
-    char exits[] = "topic==\"/tasks/exit\"", ooms[] = "topic==\"/tasks/oom\"", *filters[] = {exits, ooms};
+    char starts[] = "topic==\"/tasks/start\"", exits[] = "topic==\"/tasks/exit\"", ooms[] = "topic==\"/tasks/oom\"";
+    char *filters[] = {starts, exits, ooms};
     q.n_filters = ARRAY_LEN(filters);
     q.filters = filters;
     uint8_t bytes[128];
@@ -364,36 +365,60 @@ static void on_cri_event(void *arg, const uint8_t *bytes, size_t n)
     cri__container_event_response__free_unpacked(e, NULL);
 }
 
+static int64_t moment_of(const Ctrd__Timestamp *t)
+{
+    return t ? t->seconds * NS_PER_S + t->nanos : os_now_ns();
+}
+
 static void on_task_exit(CriRuntime *rt, const Ctrd__TaskExit *x)
 {
     if (!str_eq(x->container_id, x->id))
         return; /* of an exec */
     CriContainer *c = cri_container(rt, x->container_id);
-    int64_t at = x->exited_at ? x->exited_at->seconds * NS_PER_S + x->exited_at->nanos : os_now_ns();
     if (c)
-        cri_saw_exit(rt, c, x->exit_status, at);
+        cri_saw_exit(rt, c, x->exit_status, moment_of(x->exited_at));
     else if (cri_sandbox(rt, x->container_id, NULL))
         hurry(rt->watch);
 }
 
+static void on_exit_event(CriRuntime *rt, const Ctrd__Envelope *e)
+{
+    Ctrd__TaskExit *x = ctrd__task_exit__unpack(NULL, e->event->value.len, e->event->value.data);
+    if (x)
+        on_task_exit(rt, x);
+    ctrd__task_exit__free_unpacked(x, NULL);
+}
+
+static void on_start_event(CriRuntime *rt, const Ctrd__Envelope *e)
+{
+    Ctrd__TaskStart *x = ctrd__task_start__unpack(NULL, e->event->value.len, e->event->value.data);
+    CriContainer *c = x ? cri_container(rt, x->container_id) : NULL;
+    if (c)
+        cri_saw_start(rt, c, moment_of(e->timestamp));
+    ctrd__task_start__free_unpacked(x, NULL);
+}
+
+static void on_oom_event(CriRuntime *rt, const Ctrd__Envelope *e)
+{
+    Ctrd__TaskOOM *x = ctrd__task_oom__unpack(NULL, e->event->value.len, e->event->value.data);
+    CriContainer *c = x ? cri_container(rt, x->container_id) : NULL;
+    if (c)
+        c->oom = true;
+    ctrd__task_oom__free_unpacked(x, NULL);
+}
+
 static void on_task_event(void *arg, const uint8_t *bytes, size_t n)
 {
+    static const struct {
+        const char *topic;
+        void (*fn)(CriRuntime *rt, const Ctrd__Envelope *e);
+    } rows[] = {{"/tasks/start", on_start_event}, {"/tasks/exit", on_exit_event}, {"/tasks/oom", on_oom_event}};
     Stream *s = arg;
-    CriRuntime *rt = s->w->rt;
     Ctrd__Envelope *e = ctrd__envelope__unpack(NULL, n, bytes);
     s->live = true;
-    if (e && e->event && str_eq(e->topic, "/tasks/exit")) {
-        Ctrd__TaskExit *x = ctrd__task_exit__unpack(NULL, e->event->value.len, e->event->value.data);
-        if (x)
-            on_task_exit(rt, x);
-        ctrd__task_exit__free_unpacked(x, NULL);
-    } else if (e && e->event && str_eq(e->topic, "/tasks/oom")) {
-        Ctrd__TaskOOM *x = ctrd__task_oom__unpack(NULL, e->event->value.len, e->event->value.data);
-        CriContainer *c = x ? cri_container(rt, x->container_id) : NULL;
-        if (c)
-            c->oom = true;
-        ctrd__task_oom__free_unpacked(x, NULL);
-    }
+    for (size_t i = 0; e && e->event && i < ARRAY_LEN(rows); i++)
+        if (str_eq(e->topic, rows[i].topic))
+            rows[i].fn(s->w->rt, e);
     ctrd__envelope__free_unpacked(e, NULL);
 }
 
