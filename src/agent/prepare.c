@@ -266,7 +266,7 @@ void worker_prepare(Worker *w, const Container *c, const char *sandbox_id, uint3
     PrepareOp *op = NEW(PrepareOp);
     *op = (PrepareOp){.w = worker_ref(w), .container = mem_dup_str(c->name), .sandbox_id = mem_dup_str(sandbox_id), .attempt = attempt};
     Runtime *rt = a->cfg.rt;
-    Err *e = rt->ops->image_ensure(rt, c->image, "Never", on_image, op);
+    Err *e = rt->ops->image_ensure(rt, c->image, "Never", NULL, on_image, op);
     if (e)
         on_image(op, NULL, e);
 }

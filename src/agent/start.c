@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "agent/making.h"
+#include "node/pull_auth.h"
 #include "os/fault.h"
 
 struct StartOp {
@@ -240,7 +241,7 @@ static bool use_imported(StartOp *op, Err *err)
     const Container *c = worker_container(w, op->container);
     if (!str_eq(c->image_pull_policy, "Always"))
         return false;
-    Err *e = rt->ops->image_ensure(rt, c->image, "Never", on_image, op);
+    Err *e = rt->ops->image_ensure(rt, c->image, "Never", NULL, on_image, op);
     err_free(e);
     if (!e)
         op->pull_failed = err;
@@ -282,13 +283,35 @@ static void on_image(void *arg, const char *image_id, Err *err)
 
 /* --- image ------------------------------------------------------------------------------------------------------- */
 
+/* The credentials that fit, and what is to be said about those that cannot be had. */
+static Err *find_credentials(Worker *w, const Container *c, PullAuth *ret)
+{
+    DockerConfigPlaces places = docker_config_places(w->agent->root);
+    Err *e = pull_auth_find(w->rec.pod, w->objects, &places, c->image, ret);
+    SCOPED(str_done) Str names = {0};
+    for (size_t i = 0; i < ret->missing.n; i++)
+        str_fmt(&names, "%s%s", i ? ", " : "", ret->missing.v[i]);
+    if (ret->missing.n)
+        worker_event(w, true, "FailedToRetrieveImagePullSecret", NULL,
+                     "Unable to retrieve some image pull secrets (%s); attempting to pull the image may not succeed.", names.p);
+    for (size_t i = 0; i < ret->warnings.n; i++)
+        worker_event(w, true, "InvalidDockerConfig", c->name, "%s", ret->warnings.v[i]);
+    return e;
+}
+
 static void pull_image(StartOp *op, const Container *c)
 {
     Runtime *rt = op->w->agent->cfg.rt;
+    SCOPED(pull_auth_done) PullAuth auth = {0};
+    Err *e = find_credentials(op->w, c, &auth);
+    if (e) {
+        start_failed(op, "ErrImagePull", e);
+        return;
+    }
     op->pulling = true;
     op->pull_started_ns = worker_now();
     worker_event(op->w, false, "Pulling", c->name, "Pulling image \"%s\"", c->image);
-    Err *e = rt->ops->image_ensure(rt, c->image, c->image_pull_policy, on_image, op);
+    e = rt->ops->image_ensure(rt, c->image, c->image_pull_policy, &auth.auths, on_image, op);
     if (e)
         on_image(op, NULL, e);
 }
@@ -333,7 +356,7 @@ void start_container(Worker *w, const Container *c, const char *sandbox_id, uint
         on_image(op, id, NULL);
         return;
     }
-    Err *e = rt->ops->image_ensure(rt, c->image, "Never", on_image_looked_up, op);
+    Err *e = rt->ops->image_ensure(rt, c->image, "Never", NULL, on_image_looked_up, op);
     if (e)
         on_image_looked_up(op, NULL, e);
 }

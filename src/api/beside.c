@@ -80,6 +80,12 @@ static void need_key(const Secret *s, Report *r, const char *key)
         v_required(r, AT_KEY(CHILD(NULL, "data"), key), NULL);
 }
 
+static const char *go_kind(const json_t *j)
+{
+    return json_is_array(j) ? "array" : json_is_string(j) ? "string" : json_is_boolean(j) ? "bool" : "number";
+}
+
+/* An object, as json.Unmarshal into a map takes it: null is one too. */
 static void need_json(const Secret *s, Report *r, const char *key)
 {
     const BytesPair *p = bytes_get(&s->data, key);
@@ -87,9 +93,13 @@ static void need_json(const Secret *s, Report *r, const char *key)
     need_key(s, r, key);
     if (!p)
         return;
+    const Path *at = AT_KEY(CHILD(NULL, "data"), key);
     Err *e = json_parse(p->n ? (const char *)p->bytes : "", p->n, &j);
-    if (e)
-        v_invalid(r, AT_KEY(CHILD(NULL, "data"), key), "<secret contents redacted>", "invalid JSON");
+    SCOPED(mem_free) char *why = e || json_is_object(j) || json_is_null(j)
+                                     ? NULL
+                                     : mem_fmt("json: cannot unmarshal %s into Go value of type map[string]interface {}", go_kind(j));
+    if (e || why)
+        v_invalid(r, at, "<secret contents redacted>", "%s", e ? "invalid JSON" : why);
     err_free(e);
     json_decref(j);
 }

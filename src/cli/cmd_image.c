@@ -6,22 +6,25 @@
 
 #include "base/clock.h"
 #include "cli/cli.h"
+#include "node/pull_auth.h"
 #include "os/fs.h"
 #include "runtime/oci/image.h"
 #include "wire/yaml.h"
 
 int cmd_image(int argc, char **argv);
 
+/* The option's default gives way to the environment, an option that was given does not differ from it by accident. */
+static const char *root_of(const CliArgs *a)
+{
+    const char *root = cli_opt(a, "root"), *env = getenv("REPRISE_ROOT");
+    return !str_empty(env) && str_eq(root, "/var/lib/reprise") ? env : root;
+}
+
 static Err *open_store(const CliArgs *a, const char *dir, ImageStore **ret)
 {
     if (dir)
         return image_store_open(dir, ret);
-    /* The option's default gives way to the environment, an option that was given does not differ from
-     * it by accident. */
-    const char *root = cli_opt(a, "root"), *env = getenv("REPRISE_ROOT");
-    if (!str_empty(env) && str_eq(root, "/var/lib/reprise"))
-        root = env;
-    SCOPED(mem_free) char *images = mem_fmt("%s/images", root);
+    SCOPED(mem_free) char *images = mem_fmt("%s/images", root_of(a));
     return image_store_open(images, ret);
 }
 
@@ -134,6 +137,17 @@ static void close_handle(uv_handle_t *h, void *arg)
         uv_close(h, NULL);
 }
 
+/* With the node's own credentials: there is no Pod that would bring any. */
+static Err *start_pull(ImageStore *s, PullRun *r, const char *root, const char *ref)
+{
+    SCOPED(pull_auth_done) PullAuth auth = {0};
+    DockerConfigPlaces places = docker_config_places(root);
+    Err *e = pull_auth_find(NULL, NULL, &places, ref, &auth);
+    for (size_t i = 0; i < auth.warnings.n; i++)
+        fprintf(stderr, "reprise: %s\n", auth.warnings.v[i]);
+    return e ? e : image_pull(s, &r->loop, ref, &auth.auths, on_pulled, r);
+}
+
 static int run_pull(const CliArgs *a)
 {
     static const int signals[] = {SIGINT, SIGTERM};
@@ -151,7 +165,7 @@ static int run_pull(const CliArgs *a)
     }
     for (size_t i = 0; i < a->n && r.code == EXIT_OK && !r.interrupted; i++) {
         r.done = false;
-        e = image_pull(s, &r.loop, a->operands[i], on_pulled, &r);
+        e = start_pull(s, &r, root_of(a), a->operands[i]);
         if (e)
             r.code = cli_fail(e);
         while (!e && !r.done && !r.interrupted)

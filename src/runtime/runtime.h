@@ -11,6 +11,7 @@
 #include "api/types.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "runtime/image_auth.h"
 
 typedef struct Runtime Runtime;
 
@@ -97,8 +98,11 @@ typedef struct RuntimeOps {
     Err *(*sandbox_run)(Runtime *rt, const SandboxConfig *c, RuntimeIdDone *done, void *arg);
     Err *(*sandbox_stop)(Runtime *rt, const char *uid, const char *id, RuntimeDone *done, void *arg);
     Err *(*sandbox_remove)(Runtime *rt, const char *uid, const char *id, RuntimeDone *done, void *arg);
-    /* pull_policy: Always | IfNotPresent | Never. Err reasons: ErrImagePull, ErrImageNeverPull, InvalidImageName. */
-    Err *(*image_ensure)(Runtime *rt, const char *reference, const char *pull_policy, RuntimeImageDone *done, void *arg);
+    /* pull_policy: Always | IfNotPresent | Never. <auths> (borrowed for the call): tried in this order until a pull succeeds; the
+     * error of a pull that all fail is image_pull_errors() of theirs. NULL or empty = one pull without any, for which the runtime
+     * may have credentials of its own. Err reasons: ErrImagePull, ErrImageNeverPull, InvalidImageName. */
+    Err *(*image_ensure)(Runtime *rt, const char *reference, const char *pull_policy, const ImageAuthList *auths,
+                         RuntimeImageDone *done, void *arg);
     /* The id of an image that is here, at once: NULL when it is not, or when only asking would tell (image_ensure). Caller frees. */
     char *(*image_find)(Runtime *rt, const char *reference);
     /* The image's own user, so that runAsNonRoot can be checked before a start; both may be NULL/-1. Sync. */

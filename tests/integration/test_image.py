@@ -3,7 +3,6 @@ is left after rm, prune, kill -9 and a full disk."""
 import contextlib
 import gzip
 import hashlib
-import http.server
 import io
 import json
 import os
@@ -14,6 +13,7 @@ import tarfile
 import threading
 
 import pytest
+from registry import Registry, RegistryHandler
 
 pytestmark = pytest.mark.oci("about the embedded runtime's image store")
 
@@ -400,49 +400,6 @@ def test_full_disk(images):
 
 
 # --- pull ----------------------------------------------------------------------------------------------------------
-
-class Registry(http.server.ThreadingHTTPServer):
-    """As much of a registry as one image needs (OCI distribution-spec, pull)."""
-
-    def __init__(self, blobs, manifest):
-        super().__init__(("127.0.0.1", 0), RegistryHandler)
-        self.blobs, self.manifest, self.lie = blobs, manifest, None
-        self.name = f"127.0.0.1:{self.server_address[1]}"
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    def handle_error(self, request, client_address):
-        """A client that gives up is what some tests are about."""
-
-
-class RegistryHandler(http.server.BaseHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-    def do_HEAD(self):
-        self.do_GET()
-
-    def do_GET(self):
-        kind, name = (self.path.split("/") + ["", "", "", ""])[3:5]
-        known = self.server.manifest if kind == "manifests" and name in ("1", "latest") else name
-        data = self.server.blobs.get(known)
-        if self.path == "/v2/":
-            data, known = b"{}", ""
-        if data is None:
-            self.send_response(404)
-            data = b'{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}'
-            self.send_header("Content-Type", "application/json")
-        else:
-            self.send_response(200)
-            self.send_header("Content-Type", "application/vnd.oci.image.manifest.v1+json" if kind == "manifests" else
-                             "application/octet-stream")
-            self.send_header("Docker-Content-Digest", known)
-        if kind == "blobs" and name == self.server.lie:
-            data = bytes(len(data))
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(data)
-
 
 @pytest.fixture
 def registry():

@@ -8,11 +8,17 @@ typedef struct {
     bool pull;
     RuntimeImageDone *done;
     void *arg;
+    ImageAuthList auths; /* tried in order */
+    size_t next;
+    StrVec failures;
+    ErrKind kind;        /* of the last one */
 } ImageOp;
 
 static void finish(ImageOp *op, Err *e)
 {
     op->done(op->arg, e ? NULL : op->id, e);
+    image_auths_done(&op->auths);
+    strvec_done(&op->failures);
     free(op->reference);
     free(op->normal);
     free(op->id);
@@ -78,28 +84,58 @@ static void on_pulled_status(void *arg, int code, const ProtobufCMessage *answer
     on_status(op, code, answer, err);
 }
 
+/* Each of the candidates in turn; the error is then of them all (kuberuntime_image.go). */
 static void on_pulled(void *arg, int code, const ProtobufCMessage *answer, Err *err)
 {
     ImageOp *op = arg;
     (void)code;
-    if (err) {
-        finish(op, err_reason(err, "ErrImagePull"));
+    if (!err) {
+        ask_status(op, ((const Cri__PullImageResponse *)answer)->image_ref, on_pulled_status);
         return;
     }
-    ask_status(op, ((const Cri__PullImageResponse *)answer)->image_ref, on_pulled_status);
+    strvec_add_take(&op->failures, err_text(err));
+    op->kind = err->kind;
+    err_free(err);
+    if (++op->next < op->auths.n && !op->rt->closing) {
+        pull(op);
+        return;
+    }
+    SCOPED(mem_free) char *text = image_pull_errors(&op->failures);
+    finish(op, err_reason(err_new(op->kind, 0, "%s", text), "ErrImagePull"));
+}
+
+static void take_auth(const ImageAuth *from, Cri__AuthConfig *to)
+{
+    const struct {
+        char *from, **to;
+    } rows[] = {{from->username, &to->username},
+                {from->password, &to->password},
+                {from->auth, &to->auth},
+                {from->server_address, &to->server_address},
+                {from->identity_token, &to->identity_token},
+                {from->registry_token, &to->registry_token}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (rows[i].from)
+            *rows[i].to = rows[i].from;
 }
 
 static void pull(ImageOp *op)
 {
     Cri__ImageSpec spec = CRI__IMAGE_SPEC__INIT;
+    Cri__AuthConfig auth = CRI__AUTH_CONFIG__INIT;
     Cri__PullImageRequest q = CRI__PULL_IMAGE_REQUEST__INIT;
     spec.image = op->normal;
     spec.user_specified_image = op->reference;
     q.image = &spec;
+    if (op->next < op->auths.n && !image_auth_empty(&op->auths.v[op->next])) {
+        take_auth(&op->auths.v[op->next], &auth);
+        q.auth = &auth;
+    }
     cri_call(op->rt, CRI_PULL_IMAGE, &q, NULL, on_pulled, op);
 }
 
-Err *cri_image_ensure(Runtime *base, const char *reference, const char *policy, RuntimeImageDone *done, void *arg)
+Err *cri_image_ensure(Runtime *base, const char *reference, const char *policy, const ImageAuthList *auths,
+                      RuntimeImageDone *done, void *arg)
 {
     char *normal = NULL;
     Err *e = image_ref_normalize(reference, &normal);
@@ -108,6 +144,8 @@ Err *cri_image_ensure(Runtime *base, const char *reference, const char *policy, 
     ImageOp *op = NEW(ImageOp);
     *op = (ImageOp){.rt = (CriRuntime *)base, .reference = mem_dup_str(reference), .normal = normal, .done = done, .arg = arg,
                     .pull = !str_eq(policy, "Never")};
+    for (size_t i = 0; auths && i < auths->n; i++)
+        image_auths_add(&op->auths, &auths->v[i]);
     if (str_eq(policy, "Always"))
         pull(op);
     else

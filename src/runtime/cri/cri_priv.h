@@ -160,7 +160,8 @@ char *cri_cgroup_parent(CriArena *a, const CriRuntime *rt, const char *uid);
 const char *cri_note(Cri__PodSandboxStatus__AnnotationsEntry *const *v, size_t n, const char *key);
 
 /* --- cri_image.c */
-Err *cri_image_ensure(Runtime *rt, const char *reference, const char *policy, RuntimeImageDone *done, void *arg);
+Err *cri_image_ensure(Runtime *rt, const char *reference, const char *policy, const ImageAuthList *auths, RuntimeImageDone *done,
+                      void *arg);
 char *cri_image_find(Runtime *rt, const char *reference);
 Err *cri_image_user(Runtime *rt, const char *image_id, int64_t *ret_uid, char **ret_name);
 const CriImageUser *cri_user_of(const CriRuntime *rt, const char *image_id); /* NULL = not known */

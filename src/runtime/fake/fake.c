@@ -195,9 +195,10 @@ static Err *f_sandbox_remove(Runtime *rt, const char *uid, const char *id, Runti
     return NULL;
 }
 
-static Err *f_image_ensure(Runtime *rt, const char *reference, const char *policy, RuntimeImageDone *done, void *arg)
+static Err *f_image_ensure(Runtime *rt, const char *reference, const char *policy, const ImageAuthList *auths,
+                           RuntimeImageDone *done, void *arg)
 {
-    (void)reference, (void)policy;
+    (void)reference, (void)policy, (void)auths;
     (void)request(fake_of(rt), DONE_ID, (void *)done, arg, "sha256:fake");
     return NULL;
 }

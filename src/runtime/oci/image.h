@@ -17,6 +17,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "runtime/image_auth.h"
 #include "wire/json.h"
 
 /* Layers of one image. Docker's limit too; overlay takes 500, and its mount options must fit a page. */
@@ -78,10 +79,11 @@ MUST_USE Err *image_import_all(ImageStore *s, const char *path, const char *ref,
                                Image ***ret, size_t *ret_n);
 /* Fetches with skopeo (docker://) into the store; asynchronous, in helper processes. ERR_UNSUPPORTED when skopeo is not
  * installed. <done>: id borrowed, err taken, reason ErrImagePull. Registries on localhost, 127.0.0.0/8 and ::1, and
- * those of $REPRISE_INSECURE_REGISTRIES (host[:port],...), may speak plain HTTP, as with Docker. Credentials: skopeo's
- * own files
- * ($REGISTRY_AUTH_FILE). */
-MUST_USE Err *image_pull(ImageStore *s, uv_loop_t *loop, const char *ref,
+ * those of $REPRISE_INSECURE_REGISTRIES (host[:port],...), may speak plain HTTP, as with Docker.
+ * <auths> (borrowed for the call; NULL = none) are tried in turn, each in a private file that lives as long as skopeo does.
+ * None, or one that says nothing: the machine's own login is used, by skopeo's rules ($REGISTRY_AUTH_FILE, auth.json of
+ * `podman login`, ~/.docker/config.json and its credential helpers). */
+MUST_USE Err *image_pull(ImageStore *s, uv_loop_t *loop, const char *ref, const ImageAuthList *auths,
                          void (*done)(void *arg, const char *id, Err *err), void *arg);
 
 /* Untag; the last tag removes image and layers (an id removes all its tags). ERR_EXISTS when a container uses it. */

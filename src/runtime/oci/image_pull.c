@@ -7,6 +7,7 @@
 #include "loop/process.h"
 #include "os/spawn.h"
 #include "runtime/oci/image_priv.h"
+#include "wire/shimwire.h"
 
 #define PULL_TIMEOUT_NS (INT64_C(3600) * NS_PER_S) /* a connection that hangs must end some time */
 #define PULL_MAX_OUTPUT ((size_t)64 << 10)
@@ -20,6 +21,10 @@ struct Pull {
     char *given; /* as the caller said it, for messages */
     char *tmp;
     int tmp_lock;
+    char *skopeo;
+    ImageAuthList auths; /* candidates; */
+    size_t tried;        /* the one that is tried now */
+    StrVec failed;       /* what those before it came to */
     void (*done)(void *arg, const char *id, Err *err);
     void *arg;
 };
@@ -36,6 +41,9 @@ static void pull_free(Pull *p)
     if (p->tmp) /* a handful of files; what cannot be removed is swept at the next open */
         err_free(fs_remove_tree(p->tmp));
     fd_close(p->tmp_lock);
+    image_auths_done(&p->auths);
+    strvec_done(&p->failed);
+    free(p->skopeo);
     free(p->tmp);
     free(p->ref);
     free(p->given);
@@ -71,9 +79,9 @@ static char *skopeo_message(const char *text)
         at = p + sizeof mark - 1;
     Str s = {0};
     for (; at && *at && *at != '"' && *at != '\n'; at++) {
-        if (*at == '\\' && at[1])
-            at++;
-        str_add_c(&s, *at);
+        bool escaped = *at == '\\' && at[1];
+        at += escaped;
+        str_add_c(&s, escaped && strchr("ntr", *at) ? ' ' : *at); /* what is said becomes part of a line */
     }
     if (s.n)
         return str_take(&s);
@@ -112,14 +120,8 @@ static void on_imported(void *arg, ProcessResult *res)
     pull_end(p, e ? NULL : id, e ? err_wrap(e, "reprise image import did not say the image's id") : NULL);
 }
 
-static void on_fetched(void *arg, ProcessResult *res)
+static void start_import(Pull *p)
 {
-    Pull *p = arg;
-    if (!res->exited || res->code != 0) {
-        SCOPED(mem_free) char *message = skopeo_message(str_or(res->err.p, ""));
-        pull_end(p, NULL, helper_failed("skopeo copy", res, message));
-        return;
-    }
     SCOPED(mem_free) char *store = mem_fmt("--store=%s", p->s->dir);
     SCOPED(mem_free) char *name = mem_fmt("--name=%s", p->ref);
     SCOPED(mem_free) char *dir = mem_fmt("%s/dir", p->tmp);
@@ -130,7 +132,103 @@ static void on_fetched(void *arg, ProcessResult *res)
         pull_end(p, NULL, err_wrap(e, "import what was fetched"));
 }
 
+/* --- credentials ------------------------------------------------------------------------------------------------- */
+
+#define AUTH_FILE "auth.json" /* in the work directory, which only root may enter and a crash leaves to the next sweep */
+
+/* containers-auth.json(5) for one registry. An identity token stands beside a user name, which the registry does not look at. */
+static Err *auth_text(const ImageAuth *a, const char *domain, Str *ret)
+{
+    if (!str_empty(a->registry_token))
+        return err_new(ERR_UNSUPPORTED, 0, "skopeo takes registry tokens from its command line alone, where others can read them");
+    SCOPED(mem_free) char *pair = !str_empty(a->username) || !str_empty(a->password)
+                                      ? mem_fmt("%s:%s", str_or(a->username, ""), str_or(a->password, ""))
+                                      : mem_dup_str("<token>:");
+    SCOPED(mem_free) char *encoded = str_empty(a->auth) ? shim_base64(pair, strlen(pair)) : mem_dup_str(a->auth);
+    SCOPED(json_unref) json_t *j = json_pack("{s:{s:{s:s}}}", "auths", domain, "auth", encoded);
+    if (!j)
+        return err_new(ERR_INVALID, 0, "credentials that are not text");
+    if (!str_empty(a->identity_token))
+        (void)json_object_set_new(json_object_get(json_object_get(j, "auths"), domain), "identitytoken",
+                                  json_string(a->identity_token));
+    SCOPED(mem_free) char *text = json_text(j, false);
+    str_add(ret, text);
+    return NULL;
+}
+
+static const ImageAuth *auth_now(const Pull *p)
+{
+    return p->tried < p->auths.n && !image_auth_empty(&p->auths.v[p->tried]) ? &p->auths.v[p->tried] : NULL;
+}
+
+/* Never on a command line or in an environment, which others can read. */
+static Err *auth_file_make(const Pull *p, const char *domain)
+{
+    SCOPED(str_done) Str text = {0};
+    SCOPED(mem_free) char *path = mem_fmt("%s/%s", p->tmp, AUTH_FILE);
+    Err *e = auth_text(auth_now(p), domain, &text);
+    if (!e)
+        e = fs_write_atomic(path, text.p, text.n, 0600, false);
+    return e ? err_wrap(e, "hand the credentials to skopeo") : NULL;
+}
+
+static void auth_file_remove(const Pull *p)
+{
+    SCOPED(mem_free) char *path = mem_fmt("%s/%s", p->tmp, AUTH_FILE);
+    err_free(fs_remove_tree(path)); /* or with the work directory */
+}
+
+/* skopeo does not pull at all when it cannot read the user's docker config, not even from a registry that asks for nothing. */
+static bool login_is_broken(void)
+{
+    const char *home = getenv("HOME");
+    SCOPED(mem_free) char *path = mem_fmt("%s/.docker/config.json", str_or(home, "/root"));
+    SCOPED(str_done) Str text = {0};
+    SCOPED(json_unref) json_t *j = NULL;
+    Err *e = fs_read(path, IMAGE_MAX_JSON, &text);
+    bool absent = e && e->kind == ERR_NOT_FOUND;
+    if (!e)
+        e = json_parse(str_or(text.p, ""), text.n, &j);
+    bool broken = e != NULL && !absent;
+    err_free(e);
+    return broken;
+}
+
 /* --- first step: skopeo ------------------------------------------------------------------------------------------ */
+
+static Err *start_fetch(Pull *p);
+
+/* Goes on with the next candidate after <e> (taken), as the kubelet does whatever the failure was (kuberuntime_image.go,
+ * PullImage). NULL: it is under way; else the error of them all. */
+static Err *try_next(Pull *p, Err *e)
+{
+    if (p->auths.n < 2)
+        return e;
+    while (e) {
+        strvec_add_take(&p->failed, err_text(e));
+        err_free(e);
+        if (++p->tried >= p->auths.n) {
+            SCOPED(mem_free) char *all = image_pull_errors(&p->failed);
+            return err_new(ERR_UNAVAILABLE, 0, "%s", all);
+        }
+        e = start_fetch(p);
+    }
+    return NULL;
+}
+
+static void on_fetched(void *arg, ProcessResult *res)
+{
+    Pull *p = arg;
+    auth_file_remove(p);
+    if (res->exited && res->code == 0) {
+        start_import(p);
+        return;
+    }
+    SCOPED(mem_free) char *message = skopeo_message(str_or(res->err.p, ""));
+    Err *e = try_next(p, helper_failed("skopeo copy", res, message));
+    if (e)
+        pull_end(p, NULL, e);
+}
 
 static bool is_loopback(const char *host, size_t n)
 {
@@ -164,15 +262,21 @@ static bool has_policy(void)
     return fs_exists("/etc/containers/policy.json") || (home && fs_exists(own));
 }
 
-static Err *start_fetch(Pull *p, const char *skopeo)
+static Err *start_fetch(Pull *p)
 {
     SCOPED(image_ref_done) ImageRef r = {0};
     Err *e = image_ref_parse(p->ref, &r);
     if (e)
         return e;
     SCOPED(mem_free) char *from = mem_fmt("docker://%s", p->ref);
+    SCOPED(mem_free) char *into = mem_fmt("%s/dir", p->tmp);
     SCOPED(strvec_done) StrVec argv = {0};
-    strvec_add(&argv, skopeo);
+    e = fs_remove_tree(into); /* what another try left */
+    if (!e && auth_now(p))
+        e = auth_file_make(p, r.domain);
+    if (e)
+        return e;
+    strvec_add(&argv, p->skopeo);
     if (!has_policy())
         strvec_add(&argv, "--insecure-policy");
     strvec_add(&argv, "--override-os=linux");
@@ -180,17 +284,24 @@ static Err *start_fetch(Pull *p, const char *skopeo)
     strvec_add(&argv, "--quiet");
     if (is_insecure(r.domain))
         strvec_add(&argv, "--src-tls-verify=false");
+    if (auth_now(p))
+        strvec_add(&argv, "--authfile=" AUTH_FILE);
+    else if (login_is_broken())
+        strvec_add(&argv, "--src-no-creds");
     strvec_add(&argv, from);
     strvec_add(&argv, "dir:dir"); /* relative: a ':' in the store's path would be taken for skopeo's own */
     ProcessSpec spec = {.argv = (const char *const *)argv.v,
                         .cwd = p->tmp,
                         .max_output = PULL_MAX_OUTPUT,
                         .timeout_ns = PULL_TIMEOUT_NS};
-    return process_start(p->loop, &spec, on_fetched, p, &p->process);
+    e = process_start(p->loop, &spec, on_fetched, p, &p->process);
+    if (e)
+        auth_file_remove(p);
+    return e;
 }
 
-Err *image_pull(ImageStore *s, uv_loop_t *loop, const char *ref, void (*done)(void *arg, const char *id, Err *err),
-                void *arg)
+Err *image_pull(ImageStore *s, uv_loop_t *loop, const char *ref, const ImageAuthList *auths,
+                void (*done)(void *arg, const char *id, Err *err), void *arg)
 {
     SCOPED(pull_free) Pull *p = NEW(Pull);
     p->s = s;
@@ -202,8 +313,9 @@ Err *image_pull(ImageStore *s, uv_loop_t *loop, const char *ref, void (*done)(vo
     Err *e = image_ref_normalize(ref, &p->ref);
     if (e)
         return e;
-    SCOPED(mem_free) char *skopeo = NULL;
-    e = spawn_find("skopeo", &skopeo);
+    for (size_t i = 0; auths && i < auths->n; i++)
+        image_auths_add(&p->auths, &auths->v[i]);
+    e = spawn_find("skopeo", &p->skopeo);
     if (e) {
         err_free(e);
         return err_reason(err_new(ERR_UNSUPPORTED, 0,
@@ -213,8 +325,10 @@ Err *image_pull(ImageStore *s, uv_loop_t *loop, const char *ref, void (*done)(vo
                           "ErrImagePull");
     }
     e = store_tmp(s, &p->tmp, &p->tmp_lock);
-    if (!e)
-        e = start_fetch(p, skopeo);
+    if (!e) {
+        e = start_fetch(p);
+        e = e ? try_next(p, e) : NULL;
+    }
     if (e)
         return err_reason(err_wrap(e, "failed to pull image \"%s\"", ref), "ErrImagePull");
     p->self = &s->pulls;

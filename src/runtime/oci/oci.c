@@ -86,7 +86,8 @@ static void on_pulled(void *arg, const char *id, Err *err)
     image_finish(op, id, err && !err->reason[0] ? err_reason(err, "ErrImagePull") : err);
 }
 
-static Err *oci_image_ensure(Runtime *base, const char *reference, const char *policy, RuntimeImageDone *done, void *arg)
+static Err *oci_image_ensure(Runtime *base, const char *reference, const char *policy, const ImageAuthList *auths,
+                             RuntimeImageDone *done, void *arg)
 {
     OciRuntime *rt = (OciRuntime *)base;
     SCOPED(mem_free) char *normal = NULL, *id = NULL;
@@ -108,7 +109,7 @@ static Err *oci_image_ensure(Runtime *base, const char *reference, const char *p
         oci_later(rt, image_answer, op);
         return NULL;
     }
-    e = image_pull(rt->images, rt->loop, reference, on_pulled, op);
+    e = image_pull(rt->images, rt->loop, reference, auths, on_pulled, op);
     if (!e)
         return NULL;
     op->failed = e->reason[0] ? e : err_reason(e, "ErrImagePull");
