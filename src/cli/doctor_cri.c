@@ -154,7 +154,7 @@ static void no_v1(Cri *c)
     cri_peer_call(c->peer, &(CriPeerCall){.path = "/runtime.v1alpha2.RuntimeService/Version", .timeout_ns = ASK_NS}, &old);
     if (old.code != GRPC_OK) {
         find(c, LEVEL_MISSING, "version",
-             mem_dup_str("take \"cri\" out of disabled_plugins in /etc/containerd/config.toml (Docker's package puts it there), then systemctl "
+             mem_dup_str("take cri out of disabled_plugins in /etc/containerd/config.toml (Docker's package puts it there), then systemctl "
                          "restart containerd; if it is not there, ctr plugins ls and journalctl -u containerd say why CRI did not start"),
              "somebody answers, without CRI (unknown service runtime.v1.RuntimeService): containerd's CRI plugin is off");
         return;
