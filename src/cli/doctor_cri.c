@@ -230,6 +230,8 @@ static void check_condition(Cri *c, const Cri__RuntimeCondition *k)
     }
     const json_t *cni = json_object_get(c->config, "cni");
     const char *conf = json_str(cni, "confDir"), *bin = json_str(cni, "binDir");
+    if (str_empty(bin)) /* containerd 2.1: a list */
+        bin = json_string_value(json_array_get(json_object_get(cni, "binDirs"), 0));
     find(c, LEVEL_MISSING, what,
          mem_fmt("put a network configuration into %s, and its plugins into %s (apt-get install containernetworking-plugins puts them into "
                  "/usr/lib/cni); or hostNetwork: true in the Pod",

@@ -219,6 +219,11 @@ def test_not_ready(program, fake):
     code, found, _ = doctor(program, fake.endpoint)
     assert code == 3 and found["runtime"]["meaning"] == "RuntimeReady is false: Broken: RuntimeReady is so"
     assert found["network"]["meaning"].endswith("Broken: NetworkReady is so") and "/etc/cni/net.d" in found["network"]["fix"]
+    for key, value in (("binDir", "/my/cni"), ("binDirs", ["/my/cni", "/other"])):  # containerd 1.x, 2.x
+        config = json.dumps({"cni": {"confDir": "/my/net.d", key: value}})
+        fake.answers[RUNTIME + "Status"] = lambda _, config=config: status(network=False, info={"config": config})
+        fix = doctor(program, fake.endpoint)[1]["network"]["fix"]
+        assert "into /my/net.d, and its plugins into /my/cni (" in fix
     fake.answers[RUNTIME + "Status"] = lambda _: messages().StatusResponse()
     assert "neither RuntimeReady nor NetworkReady" in doctor(program, fake.endpoint)[1]["runtime"]["meaning"]
 
