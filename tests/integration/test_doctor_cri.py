@@ -47,7 +47,10 @@ class Containerd:
             self.process = subprocess.Popen(["containerd", "--config", f"{self.dir}/config.toml"], stdout=log, stderr=log)
         deadline = time.monotonic() + 30
         while not self.listens():
-            assert self.process.poll() is None and time.monotonic() < deadline, open(f"{self.dir}/log").read()[-2000:]
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                said = open(f"{self.dir}/log").read()[-2000:]
+                self.__exit__()
+                raise AssertionError(said)
             time.sleep(0.05)
         return self
 
