@@ -154,7 +154,7 @@ static void no_v1(Cri *c)
     cri_peer_call(c->peer, &(CriPeerCall){.path = "/runtime.v1alpha2.RuntimeService/Version", .timeout_ns = ASK_NS}, &old);
     if (old.code != GRPC_OK) {
         find(c, LEVEL_MISSING, "version",
-             mem_dup_str("take \"cri\" out of disabled_plugins in /etc/containerd/config.toml (Docker's package puts it there), then systemctl "
+             mem_dup_str("take cri out of disabled_plugins in /etc/containerd/config.toml (Docker's package puts it there), then systemctl "
                          "restart containerd; if it is not there, ctr plugins ls and journalctl -u containerd say why CRI did not start"),
              "somebody answers, without CRI (unknown service runtime.v1.RuntimeService): containerd's CRI plugin is off");
         return;
@@ -230,6 +230,8 @@ static void check_condition(Cri *c, const Cri__RuntimeCondition *k)
     }
     const json_t *cni = json_object_get(c->config, "cni");
     const char *conf = json_str(cni, "confDir"), *bin = json_str(cni, "binDir");
+    if (str_empty(bin)) /* containerd 2.1: a list */
+        bin = json_string_value(json_array_get(json_object_get(cni, "binDirs"), 0));
     find(c, LEVEL_MISSING, what,
          mem_fmt("put a network configuration into %s, and its plugins into %s (apt-get install containernetworking-plugins puts them into "
                  "/usr/lib/cni); or hostNetwork: true in the Pod",

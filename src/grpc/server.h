@@ -17,7 +17,8 @@ typedef struct {
     const char *path; /* "/v1beta1.Registration/Register" */
     GrpcHandler *handler;
     void *arg;
-    /* The client gave up, or its connection was lost, before finish(): the call is gone. NULL = not told. */
+    /* The client gave up, or its connection was lost, before finish(): the call is gone. NULL = not told: what is sent then is
+     * dropped, and finish() must still be called. */
     void (*cancelled)(void *arg, GrpcServed *call);
 } GrpcMethod;
 
