@@ -20,6 +20,8 @@
 #define PINGS_FREE          2u
 #define PING_APART_IDLE_NS  (310 * NS_PER_S)
 
+#define DEADLINE_TEXT "context deadline exceeded"
+
 typedef struct Link Link;
 typedef TAILQ_HEAD(Calls, GrpcCall) Calls;
 typedef TAILQ_HEAD(Links, Link) Links;
@@ -160,9 +162,12 @@ static void on_message(void *arg, const uint8_t *bytes, size_t n)
 static void on_done(void *arg, const GrpcResult *r)
 {
     GrpcCall *call = arg;
+    GrpcResult ours = {.code = GRPC_DEADLINE_EXCEEDED, .message = DEADLINE_TEXT};
     call->on = NULL;
     call_unlink(call);
-    call->done(call->arg, r);
+    /* The server's clock for the same deadline was first: one deadline, one text. */
+    bool late = (r->code == GRPC_DEADLINE_EXCEEDED || r->code == GRPC_CANCELLED) && now_ns() >= call->deadline_ns;
+    call->done(call->arg, late ? &ours : r);
     call_free(call);
 }
 
@@ -189,7 +194,7 @@ static void on_deadline(uv_timer_t *t)
             break;
         Link *l = call->on ? call->link : NULL;
         if (call->in != &c->ended)
-            call_end(call, GRPC_DEADLINE_EXCEEDED, "context deadline exceeded");
+            call_end(call, GRPC_DEADLINE_EXCEEDED, DEADLINE_TEXT);
         if (l)
             grpc_io_flush(&l->io);
     }
@@ -402,7 +407,8 @@ static void link_turn(void *arg)
         link_ready(l);
     if (l->client)
         grpc_conn_deliver(l->conn);
-    if (l->client && !l->draining && grpc_conn_draining(l->conn))
+    bool drain = grpc_conn_draining(l->conn) && (grpc_conn_goaway(l->conn) || !l->io.over); /* else link_failed() comes */
+    if (l->client && l->ready && !l->draining && drain)
         link_drain(l);
     if (l->client && l->draining && !grpc_conn_n_calls(l->conn)) {
         grpc_io_farewell(&l->io);
