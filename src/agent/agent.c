@@ -135,6 +135,8 @@ Err *agent_open(const AgentConfig *c, Agent **ret)
         return e;
     Agent *a = NEW(Agent);
     a->cfg = *c;
+    if (c->rt->type)
+        a->cfg.plan.runtime_name = c->rt->type;
     a->root = mem_dup_str(c->root);
     a->log_dir = mem_dup_str(c->log_dir);
     a->node_name = mem_dup_str(c->node_name);

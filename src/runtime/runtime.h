@@ -130,6 +130,7 @@ typedef struct RuntimeOps {
 
 struct Runtime {
     const RuntimeOps *ops;
+    const char *type; /* containerID in a status is "<type>://<id>": "containerd", "cri-o"; NULL = "reprise" */
     /* Set by the owner after opening: facts of Pod <uid> may have changed. Called from the loop. */
     void (*on_change)(void *arg, const char *uid);
     void *on_change_arg;

@@ -45,6 +45,7 @@ static void cri_close(Runtime *base)
     free(rt->root);
     free(rt->endpoint);
     free(rt->name);
+    free(rt->type);
     free(rt);
 }
 
@@ -113,6 +114,8 @@ static void on_version(void *arg, int code, const ProtobufCMessage *answer, Err 
         return;
     }
     const Cri__VersionResponse *r = (const Cri__VersionResponse *)answer;
+    o->rt->type = mem_dup_str(r->runtime_name);
+    o->rt->base.type = o->rt->type;
     o->rt->name = mem_fmt("%s %s", r->runtime_name, r->runtime_version);
 }
 

@@ -74,7 +74,7 @@ struct CriRuntime {
     Runtime base; /* first: a Runtime * is a CriRuntime * */
     uv_loop_t *loop;
     GrpcClient *client, *images; /* images == client when the endpoint is the same */
-    char *root, *endpoint, *name /* "containerd 1.6.20" */;
+    char *root, *endpoint, *name /* "containerd 1.6.20" */, *type /* "containerd" */;
     int64_t request_timeout_ns;
     CgroupHost cgroups;
     bool have_cgroups, systemd_cgroups;
