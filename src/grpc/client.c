@@ -338,12 +338,12 @@ static void schedule_retry(GrpcClient *c)
     c->backoff_ns = c->backoff_ns * 8 / 5 < BACKOFF_MAX_NS ? c->backoff_ns * 8 / 5 : BACKOFF_MAX_NS;
 }
 
-/* The connection for new calls is gone, or was not made. */
-static void client_disconnected(GrpcClient *c, const char *why)
+/* The connection for new calls is gone, or was not made: then that was what calls have waited for. */
+static void client_disconnected(GrpcClient *c, bool was_made, const char *why)
 {
     mem_set_str(&c->why, why);
     schedule_retry(c);
-    if (!c->trying)
+    if (!was_made || !c->trying)
         fail_waiting(c);
     tell_state(c, false, c->why);
     if (!c->freed)
@@ -368,7 +368,7 @@ static void link_lost(Link *l, Err *e)
     link_close(l);
     grpc_conn_fail(l->conn, GRPC_UNAVAILABLE, why);
     if (current) /* before its calls are told: they may call again */
-        client_disconnected(c, why);
+        client_disconnected(c, ready, why);
     if (!c->freed)
         grpc_conn_deliver(l->conn);
 }
@@ -396,7 +396,7 @@ static void link_drain(Link *l)
     TAILQ_INSERT_TAIL(&c->draining, l, at);
     SCOPED(mem_free)
     char *why = mem_fmt("the server is draining the connection: %s", str_or(grpc_conn_goaway(l->conn), "stream numbers are used up"));
-    client_disconnected(c, why);
+    client_disconnected(c, true, why);
 }
 
 /* After bytes came or went. Any callback may have closed the link. */
@@ -482,7 +482,7 @@ static void on_retry(uv_timer_t *t)
     SCOPED(mem_free)
     char *why = mem_fmt("connection error: desc = \"transport: Error while dialing: dial unix %s: connect: %s\"", c->path, cause);
     err_free(e);
-    client_disconnected(c, why);
+    client_disconnected(c, false, why);
 }
 
 void grpc_client_connect_now(GrpcClient *c)

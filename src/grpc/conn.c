@@ -150,7 +150,7 @@ static void stream_closed(GrpcStream *s, uint32_t error)
     /* The answer is whole but our request is not: nobody will read the rest (RFC 9113, 8.1). */
     uint32_t tell = error || s->sent == s->request.n ? NGHTTP2_NO_ERROR : NGHTTP2_CANCEL;
     SCOPED(str_done) Str text = {0};
-    int code = s->code;
+    int code;
     if (s->code == GRPC_OK) {
         const char *wrong = messages_wrong(s);
         code = wrong ? GRPC_INTERNAL : GRPC_OK;

@@ -84,6 +84,9 @@ typedef struct {
     int64_t now_ns;
     unsigned cancelled;
     GrpcServed *hanging;
+    GrpcServed *kept[200];
+    size_t n_kept;
+    GrpcServer **stop;
 } Pair;
 
 typedef struct {
@@ -132,6 +135,24 @@ static void serve_hang(void *arg, GrpcServed *call, const uint8_t *bytes, size_t
     p->hanging = call;
 }
 
+static void serve_keep(void *arg, GrpcServed *call, const uint8_t *bytes, size_t n)
+{
+    Pair *p = arg;
+    (void)bytes;
+    (void)n;
+    p->kept[p->n_kept++] = call;
+}
+
+/* Ends the server from within one of its calls. */
+static void serve_stop(void *arg, GrpcServed *call, const uint8_t *bytes, size_t n)
+{
+    Pair *p = arg;
+    p->hanging = call;
+    grpc_server_free(MOVE(*p->stop, NULL));
+    CHECK(!p->hanging); /* it was told */
+    CHECK(n == 1 && !bytes[0]);
+}
+
 static void on_cancelled(void *arg, GrpcServed *call)
 {
     Pair *p = arg;
@@ -143,13 +164,15 @@ static void on_cancelled(void *arg, GrpcServed *call)
 
 static GrpcMethod *methods_of(Pair *p)
 {
-    static GrpcMethod methods[6];
+    static GrpcMethod methods[8];
     memcpy(methods,
            (GrpcMethod[]){{"/t.T/Echo", serve_echo, p, NULL},
                           {"/t.T/Count", serve_count, p, NULL},
                           {"/t.T/Fail", serve_fail, p, NULL},
                           {"/t.T/Hang", serve_hang, p, on_cancelled},
                           {"/t.T/Deaf", serve_hang, p, NULL},
+                          {"/t.T/Keep", serve_keep, p, NULL},
+                          {"/t.T/Stop", serve_stop, p, on_cancelled},
                           {0}},
            sizeof methods);
     return methods;
@@ -415,6 +438,32 @@ static void test_goaway(void)
     pair_done(&p);
 }
 
+/* Calls that nghttp2 has held back, since the server takes 100 at once, are not processed when it goes. */
+static void test_goaway_queued(void)
+{
+    Pair p;
+    pair_init(&p, 0);
+    static Answer a[150];
+    pump(&p);
+    for (size_t i = 0; i < ARRAY_LEN(a); i++)
+        begin(&p, &a[i], "/t.T/Keep", "x", false);
+    pump(&p);
+    CHECK_INT(p.n_kept, GRPC_SERVER_STREAMS);
+    grpc_server_conn_goaway(p.server);
+    pump(&p);
+    for (size_t i = 0; i < p.n_kept; i++)
+        grpc_served_finish(p.kept[i], GRPC_ABORTED, "");
+    pump(&p);
+    unsigned rejected = 0, answered = 0;
+    for (size_t i = 0; i < ARRAY_LEN(a); i++) {
+        rejected += a[i].done == 1 && a[i].code == GRPC_UNAVAILABLE;
+        answered += a[i].done == 1 && a[i].code == GRPC_ABORTED;
+    }
+    CHECK_INT(rejected, 50);
+    CHECK_INT(answered, 100);
+    pair_done(&p);
+}
+
 static void test_fail_all(void)
 {
     Pair p;
@@ -601,6 +650,7 @@ typedef struct {
     char path[64], target[80];
     Pair p;
     unsigned connected, lost;
+    bool free_on_state;
     char why[256];
     unsigned left; /* answers until both ends are freed */
     unsigned answered, well;
@@ -615,6 +665,10 @@ static void on_state(void *arg, bool connected, const Err *why)
     w->lost += !connected;
     if (why)
         (void)snprintf(w->why, sizeof w->why, "%s", why->what);
+    if (w->free_on_state) {
+        grpc_client_free(MOVE(w->client, NULL));
+        grpc_server_free(MOVE(w->server, NULL));
+    }
 }
 
 static void serve(World *w)
@@ -761,6 +815,41 @@ static void test_reconnect(void)
     world_done(&w);
 }
 
+/* Both ends freed in the callbacks where it is hardest. */
+static void test_free_anywhere(void)
+{
+    for (int served = 0; served < 2; served++) { /* in on_state(): connected, or not */
+        World w;
+        world_init(&w);
+        w.free_on_state = true;
+        if (served)
+            serve(&w);
+        for (int i = 0; i < 5; i++)
+            (void)call(&w, "/t.T/Echo", 1, 1000, i % 2);
+        world_done(&w);
+        CHECK_INT(w.answered, 0);
+        CHECK_INT(w.connected, served);
+    }
+    World w; /* with calls open, as they are lost */
+    world_init(&w);
+    serve(&w);
+    w.p.stop = &w.server;
+    (void)call(&w, "/t.T/Hang", 1, 0, false);
+    wait_for(&w, &w.connected, 1);
+    while (!w.p.hanging)
+        (void)uv_run(&w.loop, UV_RUN_ONCE);
+    grpc_served_finish(MOVE(w.p.hanging, NULL), GRPC_OK, ""); /* without an answer */
+    wait_for(&w, &w.answered, 1);
+    CHECK_INT(w.code, GRPC_INTERNAL);
+    (void)call(&w, "/t.T/Stop", 1, 0, false);
+    (void)call(&w, "/t.T/Echo", 1, 0, false);
+    w.left = 1;
+    world_done(&w);
+    CHECK_INT(w.answered, 2);
+    CHECK_INT(w.code, GRPC_UNAVAILABLE);
+    CHECK_INT(w.p.cancelled, 1);
+}
+
 static void test_targets(void)
 {
     static const struct {
@@ -782,5 +871,5 @@ static void test_targets(void)
 }
 
 TESTS(T(test_status), T(test_message), T(test_calls), T(test_sizes), T(test_cancel), T(test_free_within), T(test_many),
-      T(test_goaway), T(test_fail_all), T(test_pings), T(test_slow), T(test_unread), T(test_odd_servers), T(test_socket),
-      T(test_deadlines), T(test_reconnect), T(test_targets))
+      T(test_goaway), T(test_goaway_queued), T(test_fail_all), T(test_pings), T(test_slow), T(test_unread), T(test_odd_servers), T(test_socket),
+      T(test_deadlines), T(test_reconnect), T(test_free_anywhere), T(test_targets))
