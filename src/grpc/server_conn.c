@@ -477,6 +477,11 @@ size_t grpc_server_conn_n_calls(const GrpcServerConn *c)
     return c->n_calls;
 }
 
+bool grpc_server_conn_idle(const GrpcServerConn *c)
+{
+    return c->settings && !c->n_calls;
+}
+
 Err *grpc_server_conn_recv(GrpcServerConn *c, const void *bytes, size_t n, int64_t now_ns)
 {
     c->now_ns = now_ns;

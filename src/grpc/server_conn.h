@@ -21,6 +21,8 @@ GrpcServerConn *grpc_server_conn_new(const GrpcServerConnConfig *config, int64_t
 /* After grpc_server_conn_abort(). */
 void grpc_server_conn_free(GrpcServerConn *c);
 size_t grpc_server_conn_n_calls(const GrpcServerConn *c);
+/* Nothing here can expire. */
+bool grpc_server_conn_idle(const GrpcServerConn *c);
 /* Bytes from the client. Err: the connection is of no use any more. */
 MUST_USE Err *grpc_server_conn_recv(GrpcServerConn *c, const void *bytes, size_t n, int64_t now_ns);
 /* Appends what is to be sent now, a few hundred KiB at most. Err: the connection is over. */
