@@ -9,7 +9,7 @@
 #include "os/unixsock.h"
 
 #define MAX_CLIENTS 64u
-#define BACKLOG     16
+#define BACKLOG     128 /* who finds it full is refused at once, as a client that does not block (EAGAIN) */
 #define MAX_MESSAGE ((size_t)4 << 20)
 #define TICK_MS     1000u /* how exactly a slow request is given up */
 
