@@ -1,5 +1,6 @@
-/* server_conn.h - one client of a gRPC server, without a socket: bytes in, bytes out. server.h is this with sockets and time.
- * Nobody is called from within nghttp2: what has come is queued, and grpc_server_conn_deliver() calls the methods. */
+/* server_conn.h - one client of a gRPC server, without a socket: bytes in, bytes out. server.h is this with sockets
+ * and time. Nobody is called from within nghttp2: what has come is queued, and grpc_server_conn_deliver() calls the
+ * methods. */
 #ifndef REPRISE_GRPC_SERVER_CONN_H
 #define REPRISE_GRPC_SERVER_CONN_H
 

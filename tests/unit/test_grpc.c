@@ -1,5 +1,5 @@
-/* src/grpc: the two connections without sockets talk to each other in memory, in pieces of any size; and client and server meet
- * over a unix socket on one loop. test_grpc_odd.c has the peers that misbehave. */
+/* src/grpc: the two connections without sockets talk to each other in memory, in pieces of any size; and client and
+ * server meet over a unix socket on one loop. test_grpc_odd.c has the peers that misbehave. */
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -508,7 +508,8 @@ static void on_state(void *arg, bool connected, const Err *why)
 
 static void serve(World *w)
 {
-    GrpcServerConfig s = {.loop = &w->loop, .socket = w->path, .methods = methods_of(&w->p), .max_message = GRPC_MAX_MESSAGE};
+    GrpcServerConfig s = {
+        .loop = &w->loop, .socket = w->path, .methods = methods_of(&w->p), .max_message = GRPC_MAX_MESSAGE};
     CHECK_OK(grpc_server_new(&s, &w->server));
 }
 

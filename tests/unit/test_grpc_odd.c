@@ -1,4 +1,5 @@
-/* src/grpc: statuses and their texts; a client that is told odd things by hand-made frames, and a server that is asked them. */
+/* src/grpc: statuses and their texts; a client that is told odd things by hand-made frames, and a server that is asked
+ * them. */
 #include <nghttp2/nghttp2.h>
 #include <stdio.h>
 
@@ -96,7 +97,8 @@ static void headers(Str *s, uint8_t flags, const char *words)
 }
 
 #define OK_HEAD "H:status 200 content-type application/grpc\n"
-/* The script, a line each: H headers, E headers that end the stream, D data in hex, Z the same with the end, R reset, G goaway. */
+/* The script, a line each: H headers, E headers that end the stream, D data in hex, Z the same with the end, R reset,
+ * G goaway. */
 static void script(Str *s, const char *lines)
 {
     frame(s, 4, 0, 0, "", 0);
