@@ -11,8 +11,9 @@ typedef struct {
     const void *bytes;       /* the request message; copied */
     size_t n;
     int64_t timeout_ns;      /* 0 = none */
-    bool wait_for_ready;     /* without a connection: waits for one until the deadline, instead of UNAVAILABLE at the next failure to connect */
-    const char *const *metadata; /* name, value, name, value, ..., NULL; NULL = none. Names in lower case; copied */
+    /* Without a connection: waits for one until the deadline, instead of UNAVAILABLE at the next failure to connect. */
+    bool wait_for_ready;
+    const char *const *metadata; /* name, value, name, value, ..., NULL; NULL = none. At most 32 pairs; copied */
 } GrpcRequest;
 
 typedef struct {

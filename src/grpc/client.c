@@ -15,12 +15,13 @@
 #define KEEPALIVE_NS        (30 * NS_PER_S)
 #define KEEPALIVE_WAIT_NS   (10 * NS_PER_S)
 #define PING_APART_NS       (10 * NS_PER_S)
-/* Servers allow two PINGs within five minutes in which they sent nothing of a call; the next one too early ends the connection
- * (grpc-go's and grpc-core's defaults: 5 min, 2 strikes). A stream of rare events must outlive that. */
+/* Servers allow two PINGs within five minutes in which they sent nothing of a call; the next one too early ends the
+ * connection (grpc-go's and grpc-core's defaults: 5 min, 2 strikes). A stream of rare events must outlive that. */
 #define PINGS_FREE          2u
 #define PING_APART_IDLE_NS  (310 * NS_PER_S)
 
-#define DEADLINE_TEXT "context deadline exceeded"
+#define DEADLINE_TEXT     "context deadline exceeded"
+#define DEADLINE_SLACK_NS (20 * NS_PER_MS) /* gRPC's C core reckons from a time that it read some ms before */
 
 typedef struct Link Link;
 typedef TAILQ_HEAD(Calls, GrpcCall) Calls;
@@ -83,9 +84,9 @@ static int64_t now_ns(void)
     return (int64_t)uv_hrtime();
 }
 
-/* Starts <t> for the moment <at_ns>; 0 = in the loop's next turn. Reckoned from the loop's time, which stands still within a
- * turn, and never 0 ms: libuv runs such a timer in the very turn that started it, and a caller who always tries again would
- * keep the loop there. */
+/* Starts <t> for the moment <at_ns>; 0 = in the loop's next turn. Reckoned from the loop's time, which stands still
+ * within a turn, and never 0 ms: libuv runs such a timer in the very turn that started it, and a caller who always
+ * tries again would keep the loop there. */
 static void timer_at(uv_timer_t *t, uv_timer_cb cb, int64_t at_ns)
 {
     int64_t at_ms = at_ns / NS_PER_MS + 1, now_ms = (int64_t)uv_now(t->loop);
@@ -166,7 +167,8 @@ static void on_done(void *arg, const GrpcResult *r)
     call->on = NULL;
     call_unlink(call);
     /* The server's clock for the same deadline was first: one deadline, one text. */
-    bool late = (r->code == GRPC_DEADLINE_EXCEEDED || r->code == GRPC_CANCELLED) && now_ns() >= call->deadline_ns;
+    bool late = (r->code == GRPC_DEADLINE_EXCEEDED || r->code == GRPC_CANCELLED) &&
+                now_ns() >= call->deadline_ns - DEADLINE_SLACK_NS;
     call->done(call->arg, late ? &ours : r);
     call_free(call);
 }
@@ -338,12 +340,12 @@ static void schedule_retry(GrpcClient *c)
     c->backoff_ns = c->backoff_ns * 8 / 5 < BACKOFF_MAX_NS ? c->backoff_ns * 8 / 5 : BACKOFF_MAX_NS;
 }
 
-/* The connection for new calls is gone, or was not made. */
-static void client_disconnected(GrpcClient *c, const char *why)
+/* The connection for new calls is gone, or was not made: then that was what calls have waited for. */
+static void client_disconnected(GrpcClient *c, bool was_made, const char *why)
 {
     mem_set_str(&c->why, why);
     schedule_retry(c);
-    if (!c->trying)
+    if (!was_made || !c->trying)
         fail_waiting(c);
     tell_state(c, false, c->why);
     if (!c->freed)
@@ -362,13 +364,14 @@ static void link_lost(Link *l, Err *e)
     if (str_starts(cause, "keepalive"))
         why = mem_dup_str(cause);
     else if (ready)
-        why = mem_fmt("error reading from server: %s%s%s", cause, goaway ? ", received prior goaway: " : "", str_or(goaway, ""));
+        why = mem_fmt("error reading from server: %s%s%s", cause, goaway ? ", received prior goaway: " : "",
+                      str_or(goaway, ""));
     else
         why = mem_fmt("connection error: desc = \"error reading server preface: %s\"", cause);
     link_close(l);
     grpc_conn_fail(l->conn, GRPC_UNAVAILABLE, why);
     if (current) /* before its calls are told: they may call again */
-        client_disconnected(c, why);
+        client_disconnected(c, ready, why);
     if (!c->freed)
         grpc_conn_deliver(l->conn);
 }
@@ -395,8 +398,9 @@ static void link_drain(Link *l)
     c->link = NULL;
     TAILQ_INSERT_TAIL(&c->draining, l, at);
     SCOPED(mem_free)
-    char *why = mem_fmt("the server is draining the connection: %s", str_or(grpc_conn_goaway(l->conn), "stream numbers are used up"));
-    client_disconnected(c, why);
+    char *why = mem_fmt("the server is draining the connection: %s",
+                        str_or(grpc_conn_goaway(l->conn), "stream numbers are used up"));
+    client_disconnected(c, true, why);
 }
 
 /* After bytes came or went. Any callback may have closed the link. */
@@ -407,7 +411,8 @@ static void link_turn(void *arg)
         link_ready(l);
     if (l->client)
         grpc_conn_deliver(l->conn);
-    bool drain = grpc_conn_draining(l->conn) && (grpc_conn_goaway(l->conn) || !l->io.over); /* else link_failed() comes */
+    /* A session that we have ended takes no calls either: of that link_failed() hears. */
+    bool drain = grpc_conn_draining(l->conn) && (grpc_conn_goaway(l->conn) || !l->io.over);
     if (l->client && l->ready && !l->draining && drain)
         link_drain(l);
     if (l->client && l->draining && !grpc_conn_n_calls(l->conn)) {
@@ -480,9 +485,10 @@ static void on_retry(uv_timer_t *t)
     }
     SCOPED(mem_free) char *cause = err_errno(e) ? err_go_errno(err_errno(e)) : err_text(e);
     SCOPED(mem_free)
-    char *why = mem_fmt("connection error: desc = \"transport: Error while dialing: dial unix %s: connect: %s\"", c->path, cause);
+    char *why = mem_fmt("connection error: desc = \"transport: Error while dialing: dial unix %s: connect: %s\"",
+                        c->path, cause);
     err_free(e);
-    client_disconnected(c, why);
+    client_disconnected(c, false, why);
 }
 
 void grpc_client_connect_now(GrpcClient *c)

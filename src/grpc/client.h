@@ -1,12 +1,14 @@
 /* client.h - a gRPC client on the event loop: one connection to one address, any number of calls on it at once.
  *
- * It connects by itself, and again with back-off when the connection is lost (grpc/doc/connection-backoff.md: 1 s, times 1.6, with
- * jitter; but at most 5 s, since the peer is on this machine). Deadlines are kept on this side as well as told to the peer; a call that is given up is
- * reset (RST_STREAM CANCEL), the connection stays. PINGs find a peer that is dead but connected. nghttp2 does HTTP/2 and its flow
- * control; framing, status rules and time are ours (PROTOCOL-HTTP2.md).
+ * It connects by itself, and again with back-off when the connection is lost (grpc/doc/connection-backoff.md: 1 s,
+ * times 1.6, with jitter; but at most 5 s, since the peer is on this machine). Deadlines are kept on this side as well
+ * as told to the peer; a call that is given up is reset (RST_STREAM CANCEL), the connection stays. PINGs find a peer
+ * that is dead but connected: never within 10 s of the last, and after two without an answer to a call one in five
+ * minutes, for servers close connections that ping more ("too_many_pings"). nghttp2 does HTTP/2 and its flow control;
+ * framing, status rules and time are ours (PROTOCOL-HTTP2.md).
  *
- * Single-threaded. Callbacks come from the loop, never from within the function that began the call; in one, every function here
- * may be called, grpc_client_free() too. */
+ * Single-threaded; the process ignores SIGPIPE. Callbacks come from the loop, never from within the function that
+ * began the call; in one, every function here may be called, grpc_client_free() too. */
 #ifndef REPRISE_GRPC_CLIENT_H
 #define REPRISE_GRPC_CLIENT_H
 
@@ -37,7 +39,8 @@ bool grpc_client_connected(const GrpcClient *c);
 /* Tries to connect now, if it waits for the next try. */
 void grpc_client_connect_now(GrpcClient *c);
 
-/* A unary call. <done> is called once. A connection that is lost under it is UNAVAILABLE; whether the peer did it is not known then. */
+/* A unary call. <done> is called once. A connection that is lost under it is UNAVAILABLE; whether the peer did it is
+ * not known then. */
 GrpcCall *grpc_client_call(GrpcClient *c, const GrpcRequest *r, GrpcDone *done, void *arg);
 /* A call with one request and a stream of answers; <done> ends it. */
 GrpcCall *grpc_client_stream(GrpcClient *c, const GrpcRequest *r, GrpcMessage *message, GrpcDone *done, void *arg);

@@ -144,13 +144,14 @@ static const char *messages_wrong(const GrpcStream *s)
     return NULL;
 }
 
-/* The peer has ended the stream, in order (error 0) or by a reset. What was sent as status counts, whatever came after it. */
+/* The peer has ended the stream, in order (error 0) or by a reset. What was sent as status counts, whatever came after
+ * it. */
 static void stream_closed(GrpcStream *s, uint32_t error)
 {
     /* The answer is whole but our request is not: nobody will read the rest (RFC 9113, 8.1). */
     uint32_t tell = error || s->sent == s->request.n ? NGHTTP2_NO_ERROR : NGHTTP2_CANCEL;
     SCOPED(str_done) Str text = {0};
-    int code = s->code;
+    int code;
     if (s->code == GRPC_OK) {
         const char *wrong = messages_wrong(s);
         code = wrong ? GRPC_INTERNAL : GRPC_OK;
@@ -286,7 +287,7 @@ static int on_error(nghttp2_session *session, int code, const char *msg, size_t 
     (void)session;
     (void)n;
     if (!c->broken)
-        c->broken = code == NGHTTP2_ERR_SETTINGS_EXPECTED ? mem_dup_str("the peer does not speak HTTP/2") : mem_dup_str(msg);
+        c->broken = mem_dup_str(code == NGHTTP2_ERR_SETTINGS_EXPECTED ? "the peer does not speak HTTP/2" : msg);
     return 0;
 }
 
@@ -314,7 +315,8 @@ static char *timeout_text(int64_t ns)
     static const struct {
         int64_t ns;
         char unit;
-    } units[] = {{1, 'n'}, {1000, 'u'}, {NS_PER_MS, 'm'}, {NS_PER_S, 'S'}, {60 * NS_PER_S, 'M'}, {3600 * NS_PER_S, 'H'}};
+    } units[] = {{1, 'n'},        {1000, 'u'},          {NS_PER_MS, 'm'},
+                 {NS_PER_S, 'S'}, {60 * NS_PER_S, 'M'}, {3600 * NS_PER_S, 'H'}};
     size_t i = 0;
     while (i + 1 < ARRAY_LEN(units) && ns / units[i].ns > 99999998)
         i++;

@@ -1,5 +1,5 @@
-/* h2_priv.h - what both sides of a connection share above nghttp2: header fields, and the framing of messages: a flag, the
- * length in four bytes, the message (PROTOCOL-HTTP2.md, Length-Prefixed-Message). */
+/* h2_priv.h - what both sides of a connection share above nghttp2: header fields, and the framing of messages: a flag,
+ * the length in four bytes, the message (PROTOCOL-HTTP2.md, Length-Prefixed-Message). */
 #ifndef REPRISE_GRPC_H2_PRIV_H
 #define REPRISE_GRPC_H2_PRIV_H
 

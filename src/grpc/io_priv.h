@@ -1,5 +1,5 @@
-/* io_priv.h - a connection's socket on the loop, for client and server: reads into a buffer, and writes one piece at a time, so
- * that what a peer does not read waits in nghttp2's bounds and not in libuv's queue. */
+/* io_priv.h - a connection's socket on the loop, for client and server: reads into a buffer, and writes one piece at a
+ * time, so that what a peer does not read waits in nghttp2's bounds and not in libuv's queue. */
 #ifndef REPRISE_GRPC_IO_PRIV_H
 #define REPRISE_GRPC_IO_PRIV_H
 

@@ -9,7 +9,7 @@
 #include "os/unixsock.h"
 
 #define MAX_CLIENTS 64u
-#define BACKLOG     16
+#define BACKLOG     128 /* who finds it full is refused at once, as a client that does not block (EAGAIN) */
 #define MAX_MESSAGE ((size_t)4 << 20)
 #define TICK_MS     1000u /* how exactly a slow request is given up */
 
@@ -28,7 +28,7 @@ struct Client {
 struct GrpcServer {
     uv_loop_t *loop;
     uv_pipe_t listener;
-    uv_timer_t tick; /* runs while there are clients */
+    uv_timer_t tick; /* runs while anything can expire */
     char *path;
     GrpcMethod *methods; /* owned, with their paths */
     size_t max_message;
@@ -62,8 +62,7 @@ static void client_close(Client *c)
     if (!s)
         return;
     TAILQ_REMOVE(&s->clients, c, at);
-    if (!--s->n_clients && !s->freed)
-        (void)uv_timer_stop(&s->tick);
+    s->n_clients--;
     grpc_io_close(&c->io);
     grpc_server_conn_abort(c->conn);
 }
@@ -82,11 +81,20 @@ static void client_failed(void *arg, Err *e)
     client_close(arg);
 }
 
+static void on_tick(uv_timer_t *t);
+
+static void tick_on(GrpcServer *s)
+{
+    if (!uv_is_active((uv_handle_t *)&s->tick))
+        (void)uv_timer_start(&s->tick, on_tick, TICK_MS, TICK_MS);
+}
+
 static void client_received(void *arg, const char *bytes, size_t n)
 {
     Client *c = arg;
     TAILQ_REMOVE(&c->server->clients, c, at);
     TAILQ_INSERT_TAIL(&c->server->clients, c, at);
+    tick_on(c->server);
     Err *e = grpc_server_conn_recv(c->conn, bytes, n, (int64_t)uv_hrtime());
     grpc_io_flush(&c->io); /* with what nghttp2 has to say to it */
     if (e)
@@ -125,9 +133,10 @@ static const GrpcIoOps client_ops = {client_received, client_pull, client_turn, 
 static void on_tick(uv_timer_t *t)
 {
     GrpcServer *s = t->data;
-    Client *c, *next;
-    for (c = TAILQ_FIRST(&s->clients); c; c = next) {
-        next = TAILQ_NEXT(c, at);
+    Client *c;
+    bool idle = true;
+    TAILQ_FOREACH(c, &s->clients, at) {
+        idle = idle && grpc_server_conn_idle(c->conn);
         Err *e = grpc_server_conn_expire(c->conn, (int64_t)uv_hrtime());
         if (e) { /* its callbacks may close others: the rest has its turn in the next tick */
             client_failed(c, e);
@@ -135,6 +144,8 @@ static void on_tick(uv_timer_t *t)
         }
         grpc_io_flush(&c->io);
     }
+    if (idle)
+        (void)uv_timer_stop(&s->tick);
 }
 
 /* Room for one more: the client that has been idle for longest goes. */
@@ -164,8 +175,8 @@ static void on_connection(uv_stream_t *listener, int status)
     GrpcServerConnConfig config = {.methods = s->methods, .max_message = s->max_message, .wake = client_wake, .arg = c};
     c->conn = grpc_server_conn_new(&config, (int64_t)uv_hrtime());
     TAILQ_INSERT_TAIL(&s->clients, c, at);
-    if (!s->n_clients++)
-        (void)uv_timer_start(&s->tick, on_tick, TICK_MS, TICK_MS);
+    s->n_clients++;
+    tick_on(s);
     Err *e = grpc_io_open(&c->io, s->loop, -1, listener, &client_ops, c);
     if (e || s->n_clients > MAX_CLIENTS) /* accepted all the same: else libuv would not accept the next */
         client_failed(c, e);

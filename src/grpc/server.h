@@ -1,6 +1,6 @@
 /* server.h - a gRPC server on the event loop, on a unix socket: unary calls and streams of answers (what device plugin
- * registration needs, and more). Limits: connections, streams of each, message size, header size, and how long a client may
- * take to send its request; a slow or hostile client harms no other. */
+ * registration needs, and more). Limits: connections, streams of each, message size, header size, and how long a
+ * client may take to send its request; a slow or hostile client harms no other. */
 #ifndef REPRISE_GRPC_SERVER_H
 #define REPRISE_GRPC_SERVER_H
 
@@ -17,8 +17,8 @@ typedef struct {
     const char *path; /* "/v1beta1.Registration/Register" */
     GrpcHandler *handler;
     void *arg;
-    /* The client gave up, or its connection was lost, before finish(): the call is gone. NULL = not told: what is sent then is
-     * dropped, and finish() must still be called. */
+    /* The client gave up, or its connection was lost, before finish(): the call is gone. NULL = not told: what is sent
+     * then is dropped, and finish() must still be called. */
     void (*cancelled)(void *arg, GrpcServed *call);
 } GrpcMethod;
 

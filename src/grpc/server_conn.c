@@ -5,6 +5,9 @@
 
 #include "grpc/h2_priv.h"
 
+#define NO_MESSAGE     "cardinality violation: received no request message from non-client-streaming RPC"
+#define SECOND_MESSAGE "cardinality violation: expected <EOF> for non client-streaming RPCs, but received another message"
+
 typedef TAILQ_HEAD(Serveds, GrpcServed) Serveds;
 
 struct GrpcServerConn {
@@ -277,9 +280,7 @@ static void request_complete(GrpcServed *s)
     if (h2_frames_get(&s->in, 0, &bytes, &n))
         served_ready(s);
     else
-        refuse(s, "200", GRPC_INTERNAL,
-               s->in.in.n ? "unexpected EOF" : "cardinality violation: received no request message from non-client-streaming RPC",
-               NULL);
+        refuse(s, "200", GRPC_INTERNAL, s->in.in.n ? "unexpected EOF" : NO_MESSAGE, NULL);
 }
 
 static void frames_wrong(GrpcServed *s, H2FramesState state)
@@ -291,8 +292,7 @@ static void frames_wrong(GrpcServed *s, H2FramesState state)
         big = mem_fmt("grpc: received message larger than max (%zu vs. %zu)", s->in.big, s->conn->config.max_message);
         refuse(s, "200", GRPC_RESOURCE_EXHAUSTED, big, NULL);
     } else {
-        refuse(s, "200", GRPC_INTERNAL,
-               "cardinality violation: expected <EOF> for non client-streaming RPCs, but received another message", NULL);
+        refuse(s, "200", GRPC_INTERNAL, SECOND_MESSAGE, NULL);
     }
 }
 
@@ -324,7 +324,10 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     struct {
         const char *name;
         char **to;
-    } keep[] = {{":path", &s->path}, {":method", &s->http_method}, {"content-type", &s->type}, {"grpc-encoding", &s->encoding}};
+    } keep[] = {{":path", &s->path},
+                {":method", &s->http_method},
+                {"content-type", &s->type},
+                {"grpc-encoding", &s->encoding}};
     for (size_t i = 0; i < ARRAY_LEN(keep); i++)
         if (h2_name_is(name, n_name, keep[i].name) && !*keep[i].to)
             *keep[i].to = mem_dup_strn((const char *)value, n);
@@ -475,6 +478,11 @@ void grpc_server_conn_free(GrpcServerConn *c)
 size_t grpc_server_conn_n_calls(const GrpcServerConn *c)
 {
     return c->n_calls;
+}
+
+bool grpc_server_conn_idle(const GrpcServerConn *c)
+{
+    return c->settings && !c->n_calls;
 }
 
 Err *grpc_server_conn_recv(GrpcServerConn *c, const void *bytes, size_t n, int64_t now_ns)

@@ -1,5 +1,6 @@
-/* server_conn.h - one client of a gRPC server, without a socket: bytes in, bytes out. server.h is this with sockets and time.
- * Nobody is called from within nghttp2: what has come is queued, and grpc_server_conn_deliver() calls the methods. */
+/* server_conn.h - one client of a gRPC server, without a socket: bytes in, bytes out. server.h is this with sockets
+ * and time. Nobody is called from within nghttp2: what has come is queued, and grpc_server_conn_deliver() calls the
+ * methods. */
 #ifndef REPRISE_GRPC_SERVER_CONN_H
 #define REPRISE_GRPC_SERVER_CONN_H
 
@@ -21,6 +22,8 @@ GrpcServerConn *grpc_server_conn_new(const GrpcServerConnConfig *config, int64_t
 /* After grpc_server_conn_abort(). */
 void grpc_server_conn_free(GrpcServerConn *c);
 size_t grpc_server_conn_n_calls(const GrpcServerConn *c);
+/* Nothing here can expire. */
+bool grpc_server_conn_idle(const GrpcServerConn *c);
 /* Bytes from the client. Err: the connection is of no use any more. */
 MUST_USE Err *grpc_server_conn_recv(GrpcServerConn *c, const void *bytes, size_t n, int64_t now_ns);
 /* Appends what is to be sent now, a few hundred KiB at most. Err: the connection is over. */

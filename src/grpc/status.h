@@ -27,13 +27,13 @@ enum {
 
 /* As grpc-go prints it: "NotFound"; "Code(99)" for what is none. buf: at least 24 bytes; returns buf or a constant. */
 const char *grpc_code_name(int code, char *buf);
-/* The one clear error of a status: "rpc error: code = NotFound desc = an error occurred ..." (grpc-go's words, which the kubelet's
- * messages carry), with the kind that fits the code. NULL for GRPC_OK. */
+/* The one clear error of a status: "rpc error: code = NotFound desc = an error occurred ..." (grpc-go's words, which
+ * the kubelet's messages carry), with the kind that fits the code. NULL for GRPC_OK. */
 MUST_USE Err *grpc_status_err(int code, const char *message);
 
 #define GRPC_STATUS_TEXT_MAX 4096u /* bytes of a grpc-message that are kept */
-/* Appends <n> bytes of a grpc-message header: percent-decoded, one line of valid UTF-8. Control characters become blanks,
- * since it goes into events and logs; what is no UTF-8 becomes "?". */
+/* Appends <n> bytes of a grpc-message header: percent-decoded, one line of valid UTF-8. Control characters become
+ * blanks, since it goes into events and logs; what is no UTF-8 becomes "?". */
 void grpc_message_decode(Str *to, const char *v, size_t n);
 /* Appends <text> percent-encoded, as a header may carry it. */
 void grpc_message_encode(Str *to, const char *text);

@@ -1,5 +1,6 @@
 /* The other end of a gRPC connection, in pieces whose size the bytes say. The first byte picks the end that is tested:
- * 'u' a client with a unary call under way, 's' one with a stream, 'c' a server (its client's preface stands in front already). */
+ * 'u' a client with a unary call under way, 's' one with a stream, 'c' a server (its client's preface stands in front
+ * already). */
 #include <stdlib.h>
 
 #include "grpc/conn.h"
