@@ -28,6 +28,7 @@ static void cri_close(Runtime *base)
     rt->closing = true;
     cri_calls_cancel(rt);
     cri_later_cancel(rt);
+    cri_names_cancel(rt);
     cri_calls_cancel(rt); /* what the answers have asked for */
     cri_watch_stop(rt);
     cri_logs_stop(rt);

@@ -8,16 +8,17 @@
 
 /* --- create ------------------------------------------------------------------------------------------------------------------- */
 
-typedef struct {
+typedef struct CriCreate CreateOp;
+struct CriCreate {
     CriRuntime *rt;
-    char *uid, *id, *sandbox_id;
+    char *uid, *id, *sandbox_id, *clearing;
     char request_id[33];
     Cri__CreateContainerRequest *request; /* owned: it may have to be sent again */
     unsigned tries;
     RuntimeIdDone *done;
     void *arg;
     Err *failed;
-} CreateOp;
+};
 
 static void create_finish(CreateOp *op, Err *e)
 {
@@ -27,6 +28,7 @@ static void create_finish(CreateOp *op, Err *e)
     free(op->uid);
     free(op->id);
     free(op->sandbox_id);
+    free(op->clearing);
     free(op);
 }
 
@@ -104,6 +106,86 @@ static void create_send(CreateOp *op)
     cri_call(op->rt, CRI_CREATE_CONTAINER, op->request, NULL, on_created, op);
 }
 
+static void clear_name(CreateOp *op);
+
+/* Those that waited for a name look again. */
+static void names_changed(CriRuntime *rt)
+{
+    __typeof__(rt->name_waits) now = rt->name_waits;
+    rt->name_waits.v = NULL;
+    rt->name_waits.n = 0;
+    LIST_EACH(op, &now)
+        clear_name(*op);
+    free(now.v);
+}
+
+void cri_names_cancel(CriRuntime *rt)
+{
+    while (rt->name_waits.n)
+        create_finish(rt->name_waits.v[--rt->name_waits.n], err_new(ERR_UNAVAILABLE, 0, "the runtime is closing"));
+    free(rt->name_waits.v);
+    rt->name_waits.v = NULL;
+}
+
+/* What was removed frees its name; what could not be removed is left to whoever wants it gone. Takes <err>, returns it if it counts. */
+static Err *removed(CriRuntime *rt, const char *id, int code, Err *err)
+{
+    CriContainer *c = cri_container(rt, id);
+    if (c)
+        c->removing = false;
+    if (!err || code == GRPC_NOT_FOUND) {
+        err_free(err);
+        err = NULL;
+        cri_container_gone(rt, id);
+    }
+    if (!rt->closing)
+        names_changed(rt);
+    return err;
+}
+
+static void remove_send(CriRuntime *rt, const char *id, CriReply *reply, void *arg)
+{
+    Cri__RemoveContainerRequest q = CRI__REMOVE_CONTAINER_REQUEST__INIT;
+    SCOPED(mem_free) char *copy = mem_dup_str(id);
+    CriContainer *c = cri_container(rt, id);
+    if (c)
+        c->removing = true;
+    q.container_id = copy;
+    cri_call(rt, CRI_REMOVE_CONTAINER, &q, &(CriCallOptions){.repeat = true}, reply, arg);
+}
+
+static void on_cleared(void *arg, int code, const ProtobufCMessage *answer, Err *err)
+{
+    CreateOp *op = arg;
+    (void)answer;
+    err = removed(op->rt, op->clearing, code, err);
+    if (err)
+        create_finish(op, err_wrap(err, "remove container %s, which was never started", op->clearing));
+    else
+        clear_name(op);
+}
+
+/* CRI knows a container by Pod, name and attempt: one that was made for that attempt, and not started, has to go first. It was
+ * prepared ahead for something that is another by now, or an agent died over it. */
+static void clear_name(CreateOp *op)
+{
+    const CriPod *p = cri_pod(op->rt, op->uid);
+    const Cri__ContainerMetadata *m = op->request->config->metadata;
+    for (size_t i = 0; p && i < p->containers.n; i++) {
+        const CriContainer *c = p->containers.v[i];
+        if (c->fact.attempt != m->attempt || !str_eq(c->fact.name, m->name) || (c->fact.state != RUN_CREATED && !c->removing))
+            continue;
+        if (c->removing) {
+            *LIST_ADD(&op->rt->name_waits) = op;
+            return;
+        }
+        mem_set_str(&op->clearing, c->fact.id);
+        remove_send(op->rt, op->clearing, on_cleared, op);
+        return;
+    }
+    create_send(op);
+}
+
 static Err *make(CriRuntime *rt, const char *uid, const char *sandbox_id, const ContainerConfig *c, const char *key, RuntimeIdDone *done,
                  void *arg)
 {
@@ -125,7 +207,7 @@ static Err *make(CriRuntime *rt, const char *uid, const char *sandbox_id, const 
     if (!op->request)
         abort(); /* out of memory */
     memcpy(op->request_id, request_id, sizeof request_id);
-    create_send(op);
+    clear_name(op);
     return NULL;
 }
 
@@ -314,21 +396,13 @@ static void on_removed(void *arg, int code, const ProtobufCMessage *answer, Err 
 {
     Op *op = arg;
     (void)answer;
-    if (!err || code == GRPC_NOT_FOUND) {
-        err_free(err);
-        err = NULL;
-        cri_container_gone(op->rt, op->id);
-    }
-    op_finish(op, err);
+    op_finish(op, removed(op->rt, op->id, code, err));
 }
 
 Err *cri_container_remove(Runtime *rt, const char *uid, const char *id, RuntimeDone *done, void *arg)
 {
     (void)uid;
-    Op *op = op_new((CriRuntime *)rt, id, done, arg);
-    Cri__RemoveContainerRequest q = CRI__REMOVE_CONTAINER_REQUEST__INIT;
-    q.container_id = op->id;
-    cri_call(op->rt, CRI_REMOVE_CONTAINER, &q, &(CriCallOptions){.repeat = true}, on_removed, op);
+    remove_send((CriRuntime *)rt, id, on_removed, op_new((CriRuntime *)rt, id, done, arg));
     return NULL;
 }
 

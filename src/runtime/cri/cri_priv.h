@@ -53,7 +53,7 @@ typedef struct {
     ContainerFact fact;
     char *key;          /* prepared ahead; NULL = made to be started at once */
     char *message_file; /* NULL = none */
-    bool message_from_logs, oom, asked;
+    bool message_from_logs, oom, asked, removing;
     unsigned asks;      /* in a row that said it still runs, after its end was told */
     char *log_dir;      /* of its sandbox; NULL = not known */
     uint64_t born;
@@ -86,6 +86,7 @@ struct CriRuntime {
     struct { char *id; uint64_t listed; } buried[256]; /* removed: a list that was asked for before may still name it */
     unsigned n_buried;
     LIST_OF(CriImageUser) users; /* of images that were looked up */
+    LIST_OF(struct CriCreate *) name_waits; /* cri_container.c's: for the end of a removal */
     CriWatch *watch;
     CriLogs *logs;
     void (*on_warning)(void *arg, const char *text);
@@ -176,6 +177,7 @@ Err *cri_sandbox_stop(Runtime *rt, const char *uid, const char *id, RuntimeDone 
 Err *cri_sandbox_remove(Runtime *rt, const char *uid, const char *id, RuntimeDone *done, void *arg);
 Err *cri_container_create(Runtime *rt, const char *uid, const char *sandbox_id, const ContainerConfig *c, RuntimeIdDone *done,
                           void *arg);
+void cri_names_cancel(CriRuntime *rt);
 Err *cri_container_prepare(Runtime *rt, const char *uid, const char *sandbox_id, const ContainerConfig *c, PrepareMode mode,
                            const char *key, RuntimeIdDone *done, void *arg);
 Err *cri_container_start(Runtime *rt, const char *uid, const char *id, RuntimeDone *done, void *arg);
