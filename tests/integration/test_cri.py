@@ -32,12 +32,18 @@ def through(proxy, reprise):
 
 
 def listed(containerd, pod):
-    """name -> ids of the Pod's containers that containerd has, whatever their state."""
+    """name -> ids of the Pod's containers that containerd has, whatever their state; nothing is prepared ahead in these tests."""
     found = {}
     for sandbox in sandboxes_of(pod):
         for c in containerd.cri.containers(pod_sandbox_id=sandbox.id):
             found.setdefault(c.metadata.name, []).append(c.id)
     return found
+
+
+def ahead(containerd, pod):
+    """name -> ids of those that were created and never started."""
+    created = containerd.cri.pb.CONTAINER_CREATED
+    return {c.metadata.name: c.id for s in sandboxes_of(pod) for c in containerd.cri.containers(pod_sandbox_id=s.id) if c.state == created}
 
 
 def ids(pod):
@@ -70,8 +76,9 @@ def one_restart(reprise, run, first, patience=40):
 
 
 def up(reprise, name, *args, env=None):
-    """A Pod that restarts itself when go() is called: (run, Pod)."""
-    run = reprise.start_pod(manifest(reprise, name), *args, env=env)
+    """A Pod that restarts itself when go() is called: (run, Pod). Without containers made ahead, so that what containerd has is
+    what the Pod has."""
+    run = reprise.start_pod(manifest(reprise, name), "--prepare=off", *args, env=env)
     return run, run.wait_for(running, 40, "the Pod to run")
 
 
@@ -206,7 +213,7 @@ def test_agent_killed_in_the_middle_of_a_restart(through, method):
     time.sleep(0.2)
     run.kill()
     through.proxy.clear()
-    again = through.start_pod(manifest(through, "mid"))
+    again = through.start_pod(manifest(through, "mid"), "--prepare=off")
     one_restart(through, again, first)
     end(again)
 
@@ -314,7 +321,7 @@ def test_no_containerd_at_the_start(reprise, containerd):
 def test_sandbox_killed(reprise, containerd):
     """A new sandbox, and all containers anew in it; that is no in-place restart, and neither the counts nor the condition say so."""
     text = manifest(reprise, "box").replace("restartPolicy: Never\n  term", "restartPolicy: Always\n  term")
-    run = reprise.start_pod(text)
+    run = reprise.start_pod(text, "--prepare=off")
     first = run.wait_for(running, 40, "the Pod to run")
     go(reprise)
     second = one_restart(reprise, run, first)
@@ -365,6 +372,32 @@ def test_call_goes_wrong_once(through, method, fault):
     rule.wait(20)
     one_restart(through, run, first, PATIENCE)
     assert began(run) == 1
+    end(run)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["fail", "fail-done", "hang-done", "drop-done"])
+@pytest.mark.parametrize("method", ACTS)
+def test_call_goes_wrong_once_with_containers_made_ahead(through, containerd, method, fault):
+    """The same, where the next run's containers are there already: no more than one of each name waits in the end."""
+    run = through.start_pod(manifest(through, "ahead"), "--prepare=create")
+    first = run.wait_for(running, 40, "the Pod to run")
+    deadline = time.monotonic() + 20
+    while set(ahead(containerd, first)) != {"setup", "watch", "main"} and time.monotonic() < deadline:
+        time.sleep(0.1)
+    rule = through.proxy.on(method, FAULTS[fault](), nth=1)
+    go(through)
+    rule.wait(20)
+    last = run.wait_for(restarts(1), PATIENCE, "the restart to be completed")
+    deadline = time.monotonic() + 20
+    while sorted(map(len, listed(containerd, last).values())) != [2, 2, 2] and time.monotonic() < deadline:
+        time.sleep(0.1)
+    last = run.pod
+    want = {name: {ident, ahead(containerd, last).get(name)} for name, ident in ids(last).items()}
+    assert {name: set(found) for name, found in listed(containerd, last).items()} == want
+    assert {name: c["restartCount"] for name, c in statuses(last).items()} == {"setup": 1, "watch": 1, "main": 1}
+    assert len(containers_of(last)) == 2 and runs(through) == 2 and began(run) == 1
+    assert last["status"]["podIP"] == first["status"]["podIP"]
     end(run)
 
 
