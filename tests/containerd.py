@@ -6,6 +6,7 @@ and all of it is gone after close().
         it.cri.Version(), it.ctr("images", "ls"), it.kill(), it.start()
 
 By hand:  tests/containerd.py /tmp/reprise-cd [LAYOUTS]   runs one until Ctrl-C, and says how to reach it.
+          tests/containerd.py --remove /tmp/reprise-cd    ends one whose test was killed, and all that it made.
 
 The machine's own containerd, if there is one, is not touched: other socket, other root, other CNI network. Needs root. What
 containerd has no setting for: its shims' sockets lie in /run/containerd/s, libcni's cache in /var/lib/cni/results."""
@@ -134,6 +135,8 @@ class Containerd:
         self._sockets_before = self._shim_sockets()
         self.process, self._cri, self._oci, self._level = None, None, oci, level
         self.start_seconds = None  # of the last start, until it was ready
+        if os.path.exists(os.path.join(self.folder, "config.toml")):
+            return  # to be removed
         os.makedirs(os.path.join(self.folder, "net.d"))
         os.makedirs(os.path.join(self.folder, "bin"))
         plugins = next(d for d in ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni") if os.path.exists(f"{d}/bridge"))
@@ -488,7 +491,23 @@ esac
                 subprocess.run(["iptables", "-w", "-t", "nat", verb, chain], capture_output=True, check=False)
 
 
+def remove(folder):
+    config = os.path.join(os.path.abspath(folder), "config.toml")
+    program = "containerd"
+    for pid in _pids():
+        args = _read(f"/proc/{pid}/cmdline").split("\0")
+        if "--config" in args and config in args:
+            program = args[0]
+            os.kill(pid, signal.SIGKILL)
+            wait_until(lambda pid=pid: _gone(pid), 5, "containerd to end")
+    assert os.path.exists(config), f"{config} is not there"
+    Containerd(folder, program).close()
+
+
 def main():
+    if sys.argv[1:2] == ["--remove"] and len(sys.argv) == 3:
+        remove(sys.argv[2])
+        return
     if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
     program = BUILT if os.environ.get("REPRISE_TEST_CONTAINERD") == "2" else "containerd"
