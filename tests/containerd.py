@@ -6,6 +6,7 @@ and all of it is gone after close().
         it.cri.Version(), it.ctr("images", "ls"), it.kill(), it.start()
 
 By hand:  tests/containerd.py /tmp/reprise-cd [LAYOUTS]   runs one until Ctrl-C, and says how to reach it.
+          tests/containerd.py --remove /tmp/reprise-cd    ends one whose test was killed, and all that it made.
 
 The machine's own containerd, if there is one, is not touched: other socket, other root, other CNI network. Needs root. What
 containerd has no setting for: its shims' sockets lie in /run/containerd/s, libcni's cache in /var/lib/cni/results."""
@@ -134,8 +135,14 @@ class Containerd:
         self._sockets_before = self._shim_sockets()
         self.process, self._cri, self._oci, self._level = None, None, oci, level
         self.start_seconds = None  # of the last start, until it was ready
+        if os.path.exists(os.path.join(self.folder, "config.toml")):
+            return  # to be removed
         os.makedirs(os.path.join(self.folder, "net.d"))
         os.makedirs(os.path.join(self.folder, "bin"))
+        plugins = next(d for d in ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni") if os.path.exists(f"{d}/bridge"))
+        os.makedirs(os.path.join(self.folder, "cni-bin"))
+        for name in os.listdir(plugins):
+            os.symlink(os.path.join(plugins, name), os.path.join(self.folder, "cni-bin", name))
         self._configure()
 
     @staticmethod
@@ -162,17 +169,13 @@ class Containerd:
                            (("runc", shutil.which("runc") or "runc"), ("crun", crun)))
         with open(os.path.join(self.folder, "config.toml"), "w") as f:
             f.write(CONFIG.format(folder=self.folder, socket=self.socket, pause="localhost/pause:1", default=self._oci,
-                                  disabled=", ".join(f'"{n}"' for n in NOT_NEEDED), cni_bin=self.cni_bin(), handlers=handlers,
+                                  disabled=", ".join(f'"{n}"' for n in NOT_NEEDED), cni_bin=os.path.join(self.folder, "cni-bin"), handlers=handlers,
                                   level=self._level))
         # loopback needs no entry: containerd calls that plugin by itself.
         self.write_network([{"type": "bridge", "bridge": self.bridge, "isGateway": True, "ipMasq": True, "hairpinMode": True,
                              "ipam": {"type": "host-local", "dataDir": f"{self.folder}/leases", "ranges": [[{"subnet": self.subnet}]],
                                       "routes": [{"dst": "0.0.0.0/0"}]}},
                             {"type": "portmap", "capabilities": {"portMappings": True}}])
-
-    @staticmethod
-    def cni_bin():
-        return next(d for d in ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni") if os.path.exists(f"{d}/bridge"))
 
     def write_network(self, plugins, name="10-reprise.conflist"):
         """containerd watches the folder; the first file by name counts."""
@@ -183,7 +186,22 @@ class Containerd:
         return path
 
     @contextlib.contextmanager
-    def network(self, plugins):
+    def broken_network(self, says):
+        """A network that cannot be made, for a while; it can be taken down. (Where that fails too, 1.6 keeps the sandbox, as it must.)"""
+        path = os.path.join(self.folder, "cni-bin", "broken")
+        with open(path, "w") as f:
+            f.write(f"""#!/bin/sh
+case $CNI_COMMAND in
+VERSION) echo '{{"cniVersion":"1.0.0","supportedVersions":["0.4.0","1.0.0"]}}' ;;
+ADD) echo '{{"cniVersion":"1.0.0","code":100,"msg":"{says}"}}'; exit 1 ;;
+esac
+""")
+        os.chmod(path, 0o755)
+        with self.other_network([{"type": "broken"}]):
+            yield
+
+    @contextlib.contextmanager
+    def other_network(self, plugins):
         """Another network for a while."""
         import grpc
         path = self.write_network(plugins, "00-other.conflist")
@@ -415,7 +433,7 @@ class Containerd:
         for mount in reversed(self.mounts()):
             subprocess.run(["umount", "-l", mount], capture_output=True, check=False)
         for path in filter(None, cgroups):
-            self._remove_cgroup(path)
+            self.remove_cgroup(path)
         for name in self._shim_sockets() - self._sockets_before:  # containerd forgets those of shims that could not start
             with socket.socket(socket.AF_UNIX) as s, contextlib.suppress(FileNotFoundError):
                 if s.connect_ex(f"{SHIM_SOCKETS}/{name}") == errno.ECONNREFUSED:
@@ -442,7 +460,7 @@ class Containerd:
             wait_until(lambda: all(map(_gone, doomed)), 5, "shims to end")
 
     @staticmethod
-    def _remove_cgroup(path):
+    def remove_cgroup(path):
         """/k8s.io/<id> of every hierarchy, what is below it, and the parent if that is empty now."""
         if path.count("/") < 2 or ".." in path:
             return
@@ -473,7 +491,23 @@ class Containerd:
                 subprocess.run(["iptables", "-w", "-t", "nat", verb, chain], capture_output=True, check=False)
 
 
+def remove(folder):
+    config = os.path.join(os.path.abspath(folder), "config.toml")
+    program = "containerd"
+    for pid in _pids():
+        args = _read(f"/proc/{pid}/cmdline").split("\0")
+        if "--config" in args and config in args:
+            program = args[0]
+            os.kill(pid, signal.SIGKILL)
+            wait_until(lambda pid=pid: _gone(pid), 5, "containerd to end")
+    assert os.path.exists(config), f"{config} is not there"
+    Containerd(folder, program).close()
+
+
 def main():
+    if sys.argv[1:2] == ["--remove"] and len(sys.argv) == 3:
+        remove(sys.argv[2])
+        return
     if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
     program = BUILT if os.environ.get("REPRISE_TEST_CONTAINERD") == "2" else "containerd"

@@ -217,6 +217,11 @@ class Proxy(grpc.GenericRpcHandler):
         for rule in rules:
             rule.released.set()
 
+    def streams(self):
+        """How many event streams are open."""
+        with self._lock:
+            return len(self._streams)
+
     def cut_streams(self):
         """Ends every event stream now, with UNAVAILABLE."""
         with self._lock:

@@ -44,6 +44,7 @@ CONTAINERD = os.environ.get("REPRISE_TEST_CONTAINERD") or "1"
 
 
 def pytest_configure(config):
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `timeout pytest`: fixtures still clean up
     config.addinivalue_line("markers", "slow: takes more than ten seconds")
     config.addinivalue_line("markers", "leaves_nothing(False): the test cleans up by itself; do not audit")
     config.addinivalue_line("markers", "oci(reason): about the embedded runtime itself; not run over CRI")

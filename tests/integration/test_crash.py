@@ -12,8 +12,7 @@ from test_pod_restart import condition, restarts, running, worker
 
 AGENT_STEPS = ["container.start", "container.create", "container.created", "container.started", "restart.intent",
                "restart.durable", "restart.kill", "restart.killed", "restart.remove", "restart.removed", "status.store",
-               *(pytest.param(s, marks=pytest.mark.oci("only the embedded runtime prepares containers")) for s in
-                 ("standby.make", "standby.made"))]
+               "standby.make", "standby.made"]
 # Steps of containers that are made in their turn.
 PLAIN_STEPS = ["container.create", "container.created"]
 SHIM_STEPS = ["shim.prepare", "shim.mounted", "shim.create", "shim.created", "shim.start", "shim.started", "shim.exit.reaped",

@@ -156,9 +156,9 @@ def three_attempts(reprise, p):
 
 @pytest.fixture
 def broken_network(reprise, folder):
-    """Arguments for a network whose plugin is not there."""
+    """Arguments for a network that cannot be made; what is said of it has "no-such-plugin"."""
     if RUNTIME == "cri":
-        with reprise.containerd.network([{"type": "no-such-plugin"}]):
+        with reprise.containerd.broken_network("no-such-plugin"):
             yield []
         return
     conf = os.path.join(folder, "net.d")

@@ -7,11 +7,12 @@ import time
 
 import pytest
 
+from conftest import RUNTIME
 from host import shim_of
 from pods import container, pod, shared, status
 from test_pod_restart import restarts, running
 
-AHEAD = pytest.mark.oci("only the embedded runtime prepares containers")
+GATE = pytest.mark.oci("only the embedded runtime has the gate; over CRI what is prepared is created")
 RULE = [{"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [88]}}]
 
 
@@ -108,12 +109,11 @@ def masked(text, uid):
     return re.sub(r"/containers/main/\d+-termination", "/containers/main/N-termination", text)
 
 
-@AHEAD
-@pytest.mark.parametrize("runtime", ["crun", "runc"])
+@pytest.mark.parametrize("runtime", ["containerd's"] if RUNTIME == "cri" else ["crun", "runc"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_seen_from_inside(reprise, kind, runtime):
     """The first run is made in its turn, the second is let go at the gate: a program finds no difference."""
-    c = Case(reprise, container("main", LOOK, **KINDS[kind])).start(f"--oci-runtime={runtime}")
+    c = Case(reprise, container("main", LOOK, **KINDS[kind])).start(*([] if RUNTIME == "cri" else [f"--oci-runtime={runtime}"]))
     c.wait_prepared({"watch", "main"})
     standby = c.standbys()["main"]["id"]
     last = c.restart()
@@ -129,7 +129,7 @@ def test_seen_from_inside(reprise, kind, runtime):
     c.end()
 
 
-@pytest.mark.parametrize("how", [pytest.param("gate", marks=AHEAD), pytest.param("create", marks=AHEAD), "off"])
+@pytest.mark.parametrize("how", [pytest.param("gate", marks=GATE), "create", "off"])
 @pytest.mark.parametrize("what,code_text", [("rm -f", "found"), ("chmod a-x", "denied")])
 def test_command_that_cannot_be_executed(reprise, how, what, code_text):
     """Whatever was prepared, the runtime says what is wrong, with the same words and codes."""
@@ -148,7 +148,6 @@ def test_command_that_cannot_be_executed(reprise, how, what, code_text):
     c.pod.wait(40)
 
 
-@AHEAD
 def test_changed_meanwhile(reprise):
     """A directory behind a subPath that was replaced: the container gets the new one, as if nothing had been prepared."""
     main = container("main", "cat /data/which > /shared/seen; exec sleep 1000",
@@ -170,7 +169,6 @@ def test_changed_meanwhile(reprise):
     c.end()
 
 
-@AHEAD
 def test_unchanged_subpath_is_used(reprise):
     main = container("main", volumeMounts=[{"name": "shared", "mountPath": "/data", "subPath": "sub"}])
     c = Case(reprise, main).start()
@@ -179,7 +177,7 @@ def test_unchanged_subpath_is_used(reprise):
     c.end()
 
 
-@AHEAD
+@pytest.mark.oci("about reprise-shim, and standbys that go with it; test_cri.py has an agent that dies")
 def test_shim_and_agent_die(reprise):
     """Standbys go with their shim and are made anew; those of an agent that died are used by the next."""
     c = Case(reprise, container()).start("--keep")
@@ -201,7 +199,6 @@ def test_shim_and_agent_die(reprise):
     c.end()
 
 
-@AHEAD
 @pytest.mark.parametrize("why", ["annotation", "flag", "memory", "pid", "no rule"])
 def test_not_prepared(reprise, why):
     spec = {"shareProcessNamespace": True} if why == "pid" else {}
@@ -218,7 +215,6 @@ def test_not_prepared(reprise, why):
     c.end()
 
 
-@AHEAD
 def test_nothing_of_it_is_seen(reprise):
     """No log, no status, no attempt before it runs; its log is there when it does."""
     c = Case(reprise, container("main", "echo hello; exec sleep 1000")).start()
@@ -233,7 +229,6 @@ def test_nothing_of_it_is_seen(reprise):
     c.end()
 
 
-@AHEAD
 def test_tty(reprise):
     """A terminal is made by the runtime, so such a container is prepared up to `create`, and runs on its own terminal."""
     c = Case(reprise, container("main", "[ -t 1 ] && echo terminal; exec sleep 1000", tty=True)).start()
