@@ -359,6 +359,20 @@ static void run_start_handles(Run *r, int64_t timeout_ns)
         (void)uv_timer_start(&r->timeout, on_timeout, (uint64_t)(timeout_ns / NS_PER_MS), 0);
 }
 
+/* Nobody comes after us: what fails is tried once more, and said if it stays. */
+static void forget_pod(Run *r, size_t i)
+{
+    Err *e = agent_pod_forget(r->agent, i);
+    if (!e)
+        return;
+    err_free(e);
+    e = agent_pod_forget(r->agent, i);
+    if (e) {
+        cli_error(e);
+        r->status = r->status > EXIT_OK ? r->status : EXIT_FAILED;
+    }
+}
+
 /* Removes what is left of the Pods, closes everything on the loop and returns the exit status. */
 static int run_close(Run *r)
 {
@@ -370,11 +384,8 @@ static int run_close(Run *r)
         if (!r->left && r->status < 0 && !str_eq(agent_pod_at(r->agent, i)->status.phase, "Succeeded"))
             r->status = EXIT_FAILED;
         dump_close(t->dump);
-        if (t->done && forget) {
-            Err *e = agent_pod_forget(r->agent, i);
-            if (e)
-                cli_error(e);
-        }
+        if (t->done && forget)
+            forget_pod(r, i);
     }
     /* A Pod that ended well although it was asked to become something else first did not do what was asked. */
     if (r->status < 0)
