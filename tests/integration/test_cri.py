@@ -375,6 +375,7 @@ FAULTS = {
     "drop": lambda: drop(),
     "drop-done": lambda: drop(after=True),
 }
+PROMPT = "--runtime-request-timeout=5s"  # else what hangs, hangs for two minutes
 ACTS = ["StopContainer", "RemoveContainer", "CreateContainer", "StartContainer"]
 LOOKS = ["PodSandboxStatus", "ListContainers", "ListPodSandbox", "ContainerStatus"]
 
@@ -384,7 +385,7 @@ LOOKS = ["PodSandboxStatus", "ListContainers", "ListPodSandbox", "ContainerStatu
 @pytest.mark.parametrize("method", ACTS)
 def test_call_goes_wrong_once(through, method, fault):
     """In the middle of a restart: it is completed all the same, and it was one."""
-    run, first = up(through, "wrong")
+    run, first = up(through, "wrong", PROMPT)
     rule = through.proxy.on(method, FAULTS[fault](), nth=1)
     go(through)
     rule.wait(20)
@@ -398,7 +399,7 @@ def test_call_goes_wrong_once(through, method, fault):
 @pytest.mark.parametrize("method", ACTS)
 def test_call_goes_wrong_once_with_containers_made_ahead(through, containerd, method, fault):
     """The same, where the next run's containers are there already: no more than one of each name waits in the end."""
-    run = through.start_pod(manifest(through, "ahead"), "--prepare=create")
+    run = through.start_pod(manifest(through, "ahead"), "--prepare=create", PROMPT)
     first = run.wait_for(running, 40, "the Pod to run")
     deadline = time.monotonic() + 20
     while set(ahead(containerd, first)) != {"setup", "watch", "main"} and time.monotonic() < deadline:
@@ -424,7 +425,7 @@ def test_call_goes_wrong_once_with_containers_made_ahead(through, containerd, me
 @pytest.mark.parametrize("method", LOOKS)
 def test_question_goes_wrong_once(through, containerd, method, fault):
     """Nothing is concluded from an answer that is not there. (Which of these an agent asks, and when, is its own affair.)"""
-    run, first = up(through, "asks")
+    run, first = up(through, "asks", PROMPT)
     before = sandbox_facts(containerd, first)
     through.proxy.on(method, FAULTS[fault](), nth=1)
     go(through)
