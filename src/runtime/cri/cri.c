@@ -214,6 +214,8 @@ static Err *what_is_wrong(Opening *o)
     o->failed = NULL;
     if (!e && o->timed_out)
         e = err_new(ERR_TIMEOUT, 0, "no answer within %d s", OPEN_MS / 1000);
+    if (e && e->kind == ERR_UNAVAILABLE)
+        e->kind = ERR_UNSUPPORTED; /* this machine lacks it */
     return e ? err_wrap(e, "container runtime endpoint %s (see reprise doctor --container-runtime-endpoint=%s)", rt->endpoint, rt->endpoint)
              : NULL;
 }

@@ -252,6 +252,19 @@ static RunState run_state(Cri__ContainerState s)
     return RUN_UNKNOWN;
 }
 
+/* containerd gives a StartContainer up when its caller has gone, or its time is over, and writes that down as a failed start. Nothing
+ * has run, and it was not the container's fault: it was made and not started. */
+static bool start_was_given_up(const Cri__ContainerStatus *s)
+{
+    return s->state == CRI__CONTAINER_STATE__CONTAINER_EXITED && str_eq(s->reason, "StartError") &&
+           (strstr(s->message, "context canceled") || strstr(s->message, "context deadline exceeded"));
+}
+
+static RunState state_of(const Cri__ContainerStatus *s)
+{
+    return start_was_given_up(s) ? RUN_CREATED : run_state(s->state);
+}
+
 /* Is <news> older than what is known? Only what is unknown may become anything; what has ended has ended. */
 static bool goes_back(RunState known, RunState news)
 {
@@ -333,7 +346,7 @@ void cri_saw_container(CriRuntime *rt, const char *sandbox_id, const Cri__Contai
     if (!s || !ours(rt, NOTE(s, labels, LABEL_ROOT)) || !s->metadata)
         return;
     CriContainer *c = container_make(rt, NOTE(s, labels, LABEL_POD_UID), s->id);
-    if (!c || goes_back(c->fact.state, run_state(s->state)))
+    if (!c || goes_back(c->fact.state, state_of(s)))
         return;
     ContainerFact *f = &c->fact;
     bool new = !f->name;
@@ -355,10 +368,12 @@ void cri_saw_container(CriRuntime *rt, const char *sandbox_id, const Cri__Contai
         mem_set_str(&f->log_path, s->log_path);
     f->created_at_ns = moment(s->created_at);
     f->started_at_ns = moment(s->started_at);
-    if (run_state(s->state) == RUN_EXITED)
+    if (start_was_given_up(s))
+        mem_set_str(&c->key, NULL); /* it cannot be started any more */
+    if (state_of(s) == RUN_EXITED)
         saw_end(c, s);
     else
-        f->state = run_state(s->state);
+        f->state = state_of(s);
     cri_changed(rt, c->pod);
 }
 

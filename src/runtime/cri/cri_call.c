@@ -133,12 +133,12 @@ static void on_later(uv_timer_t *t)
     uv_close((uv_handle_t *)t, later_closed);
 }
 
-void cri_later(CriRuntime *rt, void (*fn)(void *arg, bool cancelled), void *arg)
+void cri_later(CriRuntime *rt, uint64_t ms, void (*fn)(void *arg, bool cancelled), void *arg)
 {
     Later *l = NEW(Later);
     *l = (Later){.rt = rt, .fn = fn, .arg = arg, .timer.data = l};
     (void)uv_timer_init(rt->loop, &l->timer);
-    (void)uv_timer_start(&l->timer, on_later, 0, 0);
+    (void)uv_timer_start(&l->timer, on_later, ms, 0);
     *LIST_ADD(&rt->later) = l;
 }
 

@@ -355,7 +355,7 @@ Err *cri_container_signal(Runtime *base, const char *uid, const char *id, int si
         return NULL;
     }
     stop_send(op_new(rt, id, NULL, NULL), STOP_LATER_S);
-    cri_later(rt, answer_now, op_new(rt, id, done, arg));
+    cri_later(rt, 0, answer_now, op_new(rt, id, done, arg));
     return NULL;
 }
 

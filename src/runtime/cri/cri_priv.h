@@ -108,8 +108,8 @@ void cri_call(CriRuntime *rt, CriMethod m, const void *request, const CriCallOpt
 void cri_calls_cancel(CriRuntime *rt);
 /* After such an answer nobody knows whether it was done. */
 bool cri_in_doubt(int code);
-/* fn(arg, cancelled) from the loop. */
-void cri_later(CriRuntime *rt, void (*fn)(void *arg, bool cancelled), void *arg);
+/* fn(arg, cancelled) from the loop, <ms> from now. */
+void cri_later(CriRuntime *rt, uint64_t ms, void (*fn)(void *arg, bool cancelled), void *arg);
 void cri_later_cancel(CriRuntime *rt);
 
 /* --- cri_cache.c */

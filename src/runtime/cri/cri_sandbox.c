@@ -2,6 +2,9 @@
 #include "runtime/cri/cri_priv.h"
 
 #define TRIES_MAX 3
+/* A cgroup that is still busy: five seconds. */
+#define DROP_TRIES    100
+#define DROP_AGAIN_MS 50
 
 typedef struct {
     CriRuntime *rt;
@@ -164,28 +167,32 @@ static void end_finish(SandboxOp *op, Err *e)
     op_free(op);
 }
 
-static void drop_cgroup(CriRuntime *rt, const char *uid)
+/* The runtime has answered, but the last process may still be on its way out. */
+static void drop_cgroup(void *arg, bool cancelled)
 {
+    SandboxOp *op = arg;
+    CriRuntime *rt = op->rt;
     SCOPED(cri_arena_done) CriArena a = {0};
-    if (rt->have_cgroups && !rt->systemd_cgroups)
-        (void)cgroup_remove(&rt->cgroups, cri_cgroup_parent(&a, rt, uid));
+    const CriPod *p = cri_pod(rt, op->uid);
+    bool ours = rt->have_cgroups && !rt->systemd_cgroups && (!p || !p->sandboxes.n);
+    if (!ours || cgroup_remove(&rt->cgroups, cri_cgroup_parent(&a, rt, op->uid)) || cancelled || ++op->tries > DROP_TRIES)
+        end_finish(op, NULL);
+    else
+        cri_later(rt, DROP_AGAIN_MS, drop_cgroup, op);
 }
 
 static void on_removed(void *arg, int code, const ProtobufCMessage *answer, Err *err)
 {
     SandboxOp *op = arg;
     (void)answer;
-    if (err && code == GRPC_NOT_FOUND) {
-        err_free(err);
-        err = NULL;
+    if (err && code != GRPC_NOT_FOUND) {
+        end_finish(op, err);
+        return;
     }
-    if (!err) {
-        const CriPod *p = cri_pod(op->rt, op->uid);
-        if (!p || p->sandboxes.n <= 1)
-            drop_cgroup(op->rt, op->uid);
-        cri_sandbox_gone(op->rt, op->id);
-    }
-    end_finish(op, err);
+    err_free(err);
+    cri_sandbox_gone(op->rt, op->id);
+    op->tries = 0;
+    drop_cgroup(op, op->rt->closing);
 }
 
 static void on_stopped(void *arg, int code, const ProtobufCMessage *answer, Err *err)
