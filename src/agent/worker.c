@@ -94,9 +94,38 @@ static void sweep_instances(Worker *w, const PodFacts *facts)
     w->instances.n = kept;
 }
 
+static bool ended_by_status(const Worker *w, const char *id)
+{
+    const PodStatus *s = &w->rec.pod->status;
+    const ContainerStatusList *lists[] = {&s->init_container_statuses, &s->container_statuses, &s->ephemeral_container_statuses};
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+        LIST_EACH(c, lists[i]) {
+            const ContainerStateTerminated *t = c->state ? c->state->terminated : NULL;
+            const ContainerStateTerminated *last = c->last_state ? c->last_state->terminated : NULL;
+            if ((t && str_ends(str_or(t->container_id, ""), id)) || (last && str_ends(str_or(last->container_id, ""), id)))
+                return true;
+        }
+    return false;
+}
+
+/* A start that failed when its caller went away is no end: nothing has run, and nobody was told. The container was made and not started
+ * (D13 in docs/decisions.md). */
+static void settle_doubt(const Worker *w, ContainerFact *c)
+{
+    if (!c->start_in_doubt || ended_by_status(w, c->id))
+        return;
+    c->state = RUN_CREATED;
+    c->exit_known = false;
+    c->exit_code = 0;
+    c->started_at_ns = c->finished_at_ns = NS_NONE;
+    mem_set_str(&c->reason, NULL);
+    mem_set_str(&c->message, NULL);
+}
+
 static void overlay_instances(Worker *w, PodFacts *facts)
 {
     LIST_EACH(c, &facts->containers) {
+        settle_doubt(w, c);
         c->stop_since_ns = c->term_at_ns = c->kill_at_ns = NS_NONE;
         const StartFact *s = worker_start_fact(w, c->name);
         bool starting = s && s->state == START_IN_FLIGHT;

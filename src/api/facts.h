@@ -37,6 +37,7 @@ typedef struct {
     char *log_path;
     char *spec_hash;      /* plan_container_hash() of the definition it was made from; NULL = unknown: never "changed" */
     int32_t pid;
+    bool start_in_doubt;  /* RUN_EXITED by a failed start, but perhaps only since whoever asked for it went away: the agent knows better */
     /* Hooks and the stop in progress: kept by the agent, not by the runtime. */
     HookState post_start;
     int64_t stop_since_ns;      /* NS_NONE = nobody asked it to stop */

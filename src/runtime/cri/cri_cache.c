@@ -252,19 +252,6 @@ static RunState run_state(Cri__ContainerState s)
     return RUN_UNKNOWN;
 }
 
-/* containerd gives a StartContainer up when its caller has gone, or its time is over, and writes that down as a failed start. Nothing
- * has run, and it was not the container's fault: it was made and not started. */
-static bool start_was_given_up(const Cri__ContainerStatus *s)
-{
-    return s->state == CRI__CONTAINER_STATE__CONTAINER_EXITED && str_eq(s->reason, "StartError") &&
-           (strstr(s->message, "context canceled") || strstr(s->message, "context deadline exceeded"));
-}
-
-static RunState state_of(const Cri__ContainerStatus *s)
-{
-    return start_was_given_up(s) ? RUN_CREATED : run_state(s->state);
-}
-
 /* Is <news> older than what is known? Only what is unknown may become anything; what has ended has ended. */
 static bool goes_back(RunState known, RunState news)
 {
@@ -336,6 +323,8 @@ static void saw_end(CriContainer *c, const Cri__ContainerStatus *s)
     mem_set_str(&f->reason, str_empty(s->reason) ? plain_reason(c) : s->reason);
     if (known_already)
         return;
+    /* containerd gives a StartContainer up when its caller goes away, or its time is over, and writes that down as a failed start. */
+    f->start_in_doubt = str_eq(s->reason, "StartError") && !c->start_refused;
     if (!str_empty(s->message))
         mem_set_str(&f->message, s->message);
     take_last_words(c);
@@ -346,7 +335,7 @@ void cri_saw_container(CriRuntime *rt, const char *sandbox_id, const Cri__Contai
     if (!s || !ours(rt, NOTE(s, labels, LABEL_ROOT)) || !s->metadata)
         return;
     CriContainer *c = container_make(rt, NOTE(s, labels, LABEL_POD_UID), s->id);
-    if (!c || goes_back(c->fact.state, state_of(s)))
+    if (!c || goes_back(c->fact.state, run_state(s->state)))
         return;
     ContainerFact *f = &c->fact;
     bool new = !f->name;
@@ -368,12 +357,10 @@ void cri_saw_container(CriRuntime *rt, const char *sandbox_id, const Cri__Contai
         mem_set_str(&f->log_path, s->log_path);
     f->created_at_ns = moment(s->created_at);
     f->started_at_ns = moment(s->started_at);
-    if (start_was_given_up(s))
-        mem_set_str(&c->key, NULL); /* it cannot be started any more */
-    if (state_of(s) == RUN_EXITED)
+    if (run_state(s->state) == RUN_EXITED)
         saw_end(c, s);
     else
-        f->state = state_of(s);
+        f->state = run_state(s->state);
     cri_changed(rt, c->pod);
 }
 

@@ -291,7 +291,12 @@ static void on_started(void *arg, int code, const ProtobufCMessage *answer, Err 
 {
     Op *op = arg;
     (void)answer;
-    (void)code;
+    CriContainer *c = cri_container(op->rt, op->id);
+    if (c && err && !cri_in_doubt(code)) { /* the runtime itself says that it failed */
+        c->start_refused = true;
+        c->fact.start_in_doubt = false;
+        cri_changed(op->rt, c->pod);
+    }
     op->failed = err;
     Cri__ContainerStatusRequest q = CRI__CONTAINER_STATUS_REQUEST__INIT;
     q.container_id = op->id;
