@@ -302,6 +302,7 @@ void cri_saw_exit(CriRuntime *rt, CriContainer *c, uint32_t code, int64_t at_ns)
         return;
     }
     f->state = RUN_EXITED;
+    c->end_by_event = true;
     f->exit_known = true;
     f->exit_code = (int32_t)code;
     f->finished_at_ns = at_ns;
@@ -315,6 +316,7 @@ static void saw_end(CriContainer *c, const Cri__ContainerStatus *s)
 {
     ContainerFact *f = &c->fact;
     bool known_already = f->state == RUN_EXITED && f->exit_known;
+    c->end_by_event = false;
     f->state = RUN_EXITED;
     f->finished_at_ns = moment(s->finished_at);
     f->exit_code = s->exit_code;

@@ -3,6 +3,8 @@
 #include "runtime/cri/cri_priv.h"
 
 #define TRIES_MAX 3
+#define REMOVE_AGAIN_MS 3
+#define REMOVE_TRIES    300
 /* StopContainer sends the stop signal at once and SIGKILL when its time is over: when that is, the core says, by another StopContainer. */
 #define STOP_LATER_S 86400
 
@@ -233,6 +235,7 @@ typedef struct {
     RuntimeDone *done; /* NULL = answered already */
     void *arg;
     Err *failed;
+    unsigned tries;
     size_t max_output;
     RuntimeExecDone *exec_done;
 } Op;
@@ -397,10 +400,28 @@ Err *cri_containers_kill(Runtime *rt, const char *uid, const char *const *ids, s
 
 /* --- remove */
 
+static void on_removed(void *arg, int code, const ProtobufCMessage *answer, Err *err);
+
+static void remove_again(void *arg, bool cancelled)
+{
+    Op *op = arg;
+    if (cancelled)
+        on_removed(op, GRPC_CANCELLED, NULL, err_new(ERR_UNAVAILABLE, 0, "the runtime is closing"));
+    else
+        remove_send(op->rt, op->id, on_removed, op);
+}
+
+/* Between the event of its end and the runtime's own record of it, a container "is still running" to RemoveContainer. */
 static void on_removed(void *arg, int code, const ProtobufCMessage *answer, Err *err)
 {
     Op *op = arg;
+    const CriContainer *c = cri_container(op->rt, op->id);
     (void)answer;
+    if (err && c && c->end_by_event && !cri_in_doubt(code) && code != GRPC_NOT_FOUND && ++op->tries < REMOVE_TRIES) {
+        err_free(err);
+        cri_later(op->rt, REMOVE_AGAIN_MS, remove_again, op);
+        return;
+    }
     op_finish(op, removed(op->rt, op->id, code, err));
 }
 

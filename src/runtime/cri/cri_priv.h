@@ -55,6 +55,7 @@ typedef struct {
     char *message_file; /* NULL = none */
     bool message_from_logs, oom, asked, removing;
     bool start_refused; /* the runtime itself told us so */
+    bool end_by_event;  /* containerd's event told it; CRI's own record may still be behind */
     unsigned asks;      /* in a row that said it still runs, after its end was told */
     char *log_dir;      /* of its sandbox; NULL = not known */
     uint64_t born;
