@@ -169,7 +169,7 @@ def test_app_armor_localhost_without_app_armor(waiting):
             if f.read().startswith("Y"):
                 return  # this machine has it: then "profile not found" is the answer, of the same reason
     state = waiting(sec={"appArmorProfile": {"type": "Localhost", "localhostProfile": "p"}})
-    assert state["reason"] == "CreateContainerError" and "AppArmor" in state["message"]
+    assert state["reason"] == "CreateContainerError" and "apparmor" in state["message"].lower()
 
 
 # --- namespaces, sysctls, devices -------------------------------------------------------------------------------------

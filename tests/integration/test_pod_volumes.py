@@ -222,7 +222,7 @@ def test_optional_sources(reprise):
 
 
 def test_downward_api(reprise):
-    text = pod("cd /d; cat labels; echo; cat anno; echo; cat name; echo; cat cpu; echo; cat deep/mem",
+    text = pod("cd /d; cat labels; echo; cat anno; echo; cat name; echo; cat cpu; echo; cat deep/mem; echo",
                """[{name: v, downwardAPI: {items: [
                    {path: labels, fieldRef: {fieldPath: metadata.labels}},
                    {path: anno, fieldRef: {fieldPath: "metadata.annotations['note']"}},
@@ -235,7 +235,7 @@ def test_downward_api(reprise):
 
 
 def test_projected(reprise):
-    text = pod("cd /p; ls; cat dir/one; echo; cat password; echo; cat name",
+    text = pod("cd /p; ls; cat dir/one; echo; cat password; echo; cat name; echo",
                """[{name: v, projected: {defaultMode: 0440, sources: [
                    {configMap: {name: cm, items: [{key: one, path: dir/one}]}},
                    {secret: {name: sec}},

@@ -14,11 +14,16 @@ import pytest
 from pods import container, pod
 from registry import Registry, layout_blobs
 
+RUNTIME = os.environ.get("REPRISE_TEST_RUNTIME") or "oci"
+
 pytestmark = [pytest.mark.skipif(not shutil.which("skopeo"), reason="skopeo is not installed"),
               pytest.mark.filterwarnings("ignore:.crypt. is deprecated")]
 
 USER, PASSWORD = "ada", "smash:it"
 WRONG = "unauthorized: authentication required"
+HEAD = "failed to pull image \"{}/app:1\": "
+if RUNTIME == "cri":  # containerd\'s words
+    WRONG, HEAD = "401 Unauthorized", "rpc error: code = Unknown desc = failed to pull and unpack image \"{}/app:1\": "
 
 
 @contextlib.contextmanager
@@ -83,7 +88,8 @@ class Puller:
 
     def __init__(self, reprise):
         self.reprise = reprise
-        os.unlink(f"{reprise.root}/images")
+        if RUNTIME == "oci":
+            os.unlink(f"{reprise.root}/images")
         self.home = f"{reprise.folder}/home"
         os.mkdir(self.home)
         self.env = {"HOME": self.home, "REGISTRY_AUTH_FILE": f"{self.home}/none"}
@@ -105,7 +111,8 @@ class Puller:
         return done.stdout + done.stderr
 
     def check_nothing_kept(self):
-        assert os.listdir(f"{self.reprise.root}/images/tmp") == []
+        if RUNTIME == "oci":
+            assert os.listdir(f"{self.reprise.root}/images/tmp") == []
 
     def waiting(self, reason, *documents):
         """The waiting state with that reason, while the Pod tries."""
@@ -157,7 +164,7 @@ def test_wrong(puller, registry):
     documents = secret("a", (name, f"{USER}:wrong")), secret("b", (f"{name}/app", "eve:wrong")), app(name, "a", "b")
     started, seen = puller.waiting("ErrImagePull", *documents)
     # Both failed with the same words, which are said once.
-    assert seen["message"].startswith(f'failed to pull image "{name}/app:1": ') and seen["message"].count(WRONG) == 1, seen
+    assert seen["message"].startswith(HEAD.format(name)) and seen["message"].count(WRONG) == 1, seen
     assert "wrong" not in seen["message"] and "[" not in seen["message"], seen
     later = wait_for(started, "ImagePullBackOff")
     assert later["message"].startswith(f'Back-off pulling image "{name}/app:1": ErrImagePull: ') and WRONG in later["message"]
@@ -166,6 +173,7 @@ def test_wrong(puller, registry):
     puller.check_nothing_kept()
 
 
+@pytest.mark.oci("the words are skopeo's")
 @pytest.mark.parametrize("registry", [ours], indirect=True, ids=["ours"])  # it has two ways to say no
 def test_each_error_is_told(puller, registry):
     name, _ = registry
@@ -215,6 +223,7 @@ def test_broken_secret_fails_the_pull(puller, registry):
     assert not server or not server.tried
 
 
+@pytest.mark.oci("about skopeo's authfile")
 @pytest.mark.parametrize("registry", [ours], indirect=True, ids=["ours"])  # it can be made slow
 def test_nobody_else_sees_them(puller, registry):
     """While skopeo runs: on no command line, in no environment, and in a file that is root's alone."""
@@ -249,6 +258,7 @@ def test_nobody_else_sees_them(puller, registry):
     puller.check_nothing_kept()
 
 
+@pytest.mark.oci("a command of the embedded runtime's store")
 def test_image_pull_uses_the_nodes(puller, registry):
     name, _ = registry
     done = puller.reprise.command("image", "pull", f"--root={puller.reprise.root}", f"{name}/app:1", env=puller.env)
