@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.skipif(not shutil.which("skopeo"), reason="skopeo is n
 USER, PASSWORD = "ada", "smash:it"
 WRONG = "unauthorized: authentication required"
 HEAD = "failed to pull image \"{}/app:1\": "
-if RUNTIME == "cri":  # containerd\'s words
+if RUNTIME == "cri":  # containerd's words
     WRONG, HEAD = "401 Unauthorized", "rpc error: code = Unknown desc = failed to pull and unpack image \"{}/app:1\": "
 
 
@@ -165,7 +165,7 @@ def test_wrong(puller, registry):
     started, seen = puller.waiting("ErrImagePull", *documents)
     # Both failed with the same words, which are said once.
     assert seen["message"].startswith(HEAD.format(name)) and seen["message"].count(WRONG) == 1, seen
-    assert "wrong" not in seen["message"] and "[" not in seen["message"], seen
+    assert "wrong" not in seen["message"] and not seen["message"].startswith("["), seen
     later = wait_for(started, "ImagePullBackOff")
     assert later["message"].startswith(f'Back-off pulling image "{name}/app:1": ErrImagePull: ') and WRONG in later["message"]
     started.interrupt()
