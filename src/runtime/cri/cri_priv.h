@@ -168,7 +168,7 @@ Err *cri_image_user(Runtime *rt, const char *image_id, int64_t *ret_uid, char **
 const CriImageUser *cri_user_of(const CriRuntime *rt, const char *image_id); /* NULL = not known */
 
 /* --- cri_logs.c */
-void cri_logs_start(CriRuntime *rt, int64_t max_bytes, int max_files);
+void cri_logs_start(CriRuntime *rt, const CriRuntimeConfig *config);
 void cri_logs_stop(CriRuntime *rt);
 
 /* --- the vtable's other functions */
