@@ -79,6 +79,7 @@ typedef struct {
     unsigned left;  /* answers to come */
     bool timed_out;
     bool no_config; /* RuntimeConfig is not there: containerd before 2.0 */
+    bool systemd_in_info; /* what Status says then: either may be answered first */
     Err *failed;
 } Opening;
 
@@ -163,9 +164,9 @@ static void on_status(void *arg, int code, const ProtobufCMessage *answer, Err *
         if (str_eq(c->type, "RuntimeReady") && !c->status)
             opening_failed(o, err_new(ERR_UNAVAILABLE, 0, "the runtime is not ready: %s: %s", c->reason, c->message));
     }
-    for (size_t i = 0; o->no_config && i < r->n_info; i++)
+    for (size_t i = 0; i < r->n_info; i++)
         if (str_eq(r->info[i]->key, "config"))
-            o->rt->systemd_cgroups = systemd_in_info(r->info[i]->value);
+            o->systemd_in_info = systemd_in_info(r->info[i]->value);
 }
 
 static void on_open_timeout(uv_timer_t *t)
@@ -234,6 +235,8 @@ static Err *open_wait(CriRuntime *rt, CriEvents events, int64_t timeout_ns)
     rt->opening = true;
     ask(o);
     wait_until(o, answered);
+    if (o->no_config)
+        rt->systemd_cgroups = o->systemd_in_info;
     if (!o->failed && !o->timed_out && !rt->connect_error) {
         cri_watch_start(rt, events);
         wait_until(o, adopted);
