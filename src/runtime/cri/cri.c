@@ -86,9 +86,9 @@ typedef struct {
 static void on_state(void *arg, bool connected, const Err *why)
 {
     CriRuntime *rt = arg;
+    err_free(MOVE(rt->connect_error, NULL));
     if (rt->opening && why) {
         SCOPED(mem_free) char *text = err_text(why);
-        err_free(rt->connect_error);
         rt->connect_error = err_new(ERR_UNAVAILABLE, why->sys, "%s", text);
     }
     if (rt->closing)
