@@ -374,6 +374,21 @@ bool cri_listed_container(CriRuntime *rt, const Cri__Container *c, uint64_t list
     return !k->fact.name || (run_state(c->state) != k->fact.state && !goes_back(k->fact.state, run_state(c->state)));
 }
 
+/* RemovePodSandbox removes its containers as well. */
+void cri_sandbox_removed(CriRuntime *rt, const char *id)
+{
+    SCOPED(strvec_done) StrVec inside = {0};
+    CriPod *p;
+    if (!cri_sandbox(rt, id, &p))
+        return;
+    LIST_EACH(c, &p->containers)
+        if (str_eq((*c)->fact.sandbox_id, id))
+            strvec_add(&inside, (*c)->fact.id);
+    for (size_t i = 0; i < inside.n; i++)
+        cri_container_gone(rt, inside.v[i]);
+    cri_sandbox_gone(rt, id);
+}
+
 /* --- the whole ---------------------------------------------------------------------------------------------------------------- */
 
 void cri_sweep(CriRuntime *rt, const StrIndex *named, uint64_t list)

@@ -130,6 +130,7 @@ void cri_saw_start(CriRuntime *rt, CriContainer *c, int64_t at_ns);
 void cri_saw_exit(CriRuntime *rt, CriContainer *c, uint32_t code, int64_t at_ns);
 void cri_container_gone(CriRuntime *rt, const char *id);
 void cri_sandbox_gone(CriRuntime *rt, const char *id);
+void cri_sandbox_removed(CriRuntime *rt, const char *id); /* with all that was in it */
 /* What list <list> did not name, and was known when it was asked for, is gone. */
 void cri_sweep(CriRuntime *rt, const StrIndex *named, uint64_t list);
 void cri_facts(CriRuntime *rt, const char *uid, PodFacts *out);

@@ -183,7 +183,7 @@ static void on_removed(void *arg, int code, const ProtobufCMessage *answer, Err 
         const CriPod *p = cri_pod(op->rt, op->uid);
         if (!p || p->sandboxes.n <= 1)
             drop_cgroup(op->rt, op->uid);
-        cri_sandbox_gone(op->rt, op->id);
+        cri_sandbox_removed(op->rt, op->id);
     }
     end_finish(op, err);
 }
