@@ -154,6 +154,23 @@ void cri_sandbox_gone(CriRuntime *rt, const char *id)
     cri_pod_drop_if_empty(p);
 }
 
+static void sandbox_state(CriSandbox *s, bool ready)
+{
+    s->ended = s->ended || (!ready && s->fact.state == SANDBOX_READY);
+    s->fact.state = ready && !s->ended ? SANDBOX_READY : SANDBOX_NOT_READY;
+}
+
+void cri_sandbox_stopped(CriRuntime *rt, const char *id)
+{
+    CriPod *p;
+    CriSandbox *s = cri_sandbox(rt, id, &p);
+    if (!s || s->ended)
+        return;
+    s->ended = true;
+    sandbox_state(s, false);
+    cri_changed(rt, p);
+}
+
 void cri_saw_sandbox(CriRuntime *rt, const Cri__PodSandboxStatus *s)
 {
     if (!s || !ours(rt, NOTE(s, labels, LABEL_ROOT)) || !s->metadata)
@@ -162,7 +179,8 @@ void cri_saw_sandbox(CriRuntime *rt, const Cri__PodSandboxStatus *s)
     if (!k)
         return;
     SandboxFact *f = &k->fact;
-    f->state = s->state == CRI__POD_SANDBOX_STATE__SANDBOX_READY ? SANDBOX_READY : SANDBOX_NOT_READY;
+    k->known = true;
+    sandbox_state(k, s->state == CRI__POD_SANDBOX_STATE__SANDBOX_READY);
     f->created_at_ns = moment(s->created_at);
     f->host_network = s->linux_ && s->linux_->namespaces && s->linux_->namespaces->options &&
                       s->linux_->namespaces->options->network == CRI__NAMESPACE_MODE__NODE;
@@ -180,12 +198,11 @@ bool cri_listed_sandbox(CriRuntime *rt, const Cri__PodSandbox *s, uint64_t list)
     (void)list;
     if (!ours(rt, NOTE(s, labels, LABEL_ROOT)) || !s->metadata)
         return false;
-    bool known = cri_sandbox(rt, s->id, NULL);
     CriSandbox *k = sandbox_make(rt, s->metadata->uid, s->id, s->metadata->attempt, s->created_at);
     if (!k)
         return false;
     SandboxState state = s->state == CRI__POD_SANDBOX_STATE__SANDBOX_READY ? SANDBOX_READY : SANDBOX_NOT_READY;
-    return !known || k->fact.state != state;
+    return !k->known || (k->fact.state != state && !k->ended);
 }
 
 /* --- containers ------------------------------------------------------------------------------------------------------------- */
@@ -447,7 +464,7 @@ void cri_facts(CriRuntime *rt, const char *uid, PodFacts *out)
     if (!p)
         return;
     LIST_EACH(s, &p->sandboxes)
-        if (!p->making_sandbox || (*s)->fact.attempt != p->making_attempt)
+        if ((*s)->known && (!p->making_sandbox || (*s)->fact.attempt != p->making_attempt))
             sandbox_copy(LIST_ADD(&out->sandboxes), &(*s)->fact);
     LIST_EACH(c, &p->containers) {
         const CriContainer *k = *c;

@@ -46,6 +46,8 @@ typedef struct {
     SandboxFact fact;
     uint64_t born;  /* rt->listed when it came to be known */
     bool asked;     /* a status request is under way */
+    bool known;     /* its status has been seen: a list alone is no fact */
+    bool ended;     /* it was ready, or was stopped: never ready again */
 } CriSandbox;
 
 typedef struct {
@@ -120,6 +122,7 @@ CriContainer *cri_container(CriRuntime *rt, const char *id);
 CriSandbox *cri_sandbox(CriRuntime *rt, const char *id, CriPod **ret_pod /* may be NULL */);
 void cri_changed(CriRuntime *rt, const CriPod *p);
 /* What the runtime said. What is not ours, or was removed, is left alone. */
+void cri_sandbox_stopped(CriRuntime *rt, const char *id);
 void cri_saw_sandbox(CriRuntime *rt, const Cri__PodSandboxStatus *s);
 void cri_saw_container(CriRuntime *rt, const char *sandbox_id /* NULL = as known */, const Cri__ContainerStatus *s);
 /* A list's item; returns true if its status should be asked for. */

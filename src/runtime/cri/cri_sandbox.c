@@ -202,12 +202,8 @@ static void on_stopped(void *arg, int code, const ProtobufCMessage *answer, Err 
         cri_call(op->rt, CRI_REMOVE_POD_SANDBOX, &q, &(CriCallOptions){.repeat = true}, on_removed, op);
         return;
     }
-    CriPod *p = NULL;
-    CriSandbox *s = err ? NULL : cri_sandbox(op->rt, op->id, &p);
-    if (s && s->fact.state != SANDBOX_NOT_READY) {
-        s->fact.state = SANDBOX_NOT_READY;
-        cri_changed(op->rt, p);
-    }
+    if (!err)
+        cri_sandbox_stopped(op->rt, op->id);
     cri_watch_expect(op->rt);
     end_finish(op, err);
 }
