@@ -131,10 +131,10 @@ static void on_container_status(void *arg, int code, const ProtobufCMessage *ans
         cri_saw_container(rt, NULL, r->status);
     else if (code == GRPC_NOT_FOUND)
         cri_container_gone(rt, a->id);
-    err_free(err); /* the next list tells */
+    err_free(err); /* the next list tells, at the latest */
     CriContainer *c = cri_container(rt, a->id);
     /* Its end was told by an event, and the runtime's records do not have it yet. */
-    if (c && r && c->asks && c->fact.state != RUN_EXITED && c->asks < ASKS_MAX && !rt->closing) {
+    if (c && c->asks && c->fact.state != RUN_EXITED && c->asks < ASKS_MAX && !rt->closing) {
         c->asks++;
         (void)uv_timer_start(&a->timer, on_ask_again, ASK_AGAIN_MS, 0);
         return;
