@@ -328,6 +328,17 @@ void cri_saw_exit(CriRuntime *rt, CriContainer *c, uint32_t code, int64_t at_ns)
     cri_changed(rt, c->pod);
 }
 
+/* The kernel's word may come after the end. */
+void cri_saw_oom(CriRuntime *rt, CriContainer *c)
+{
+    ContainerFact *f = &c->fact;
+    c->oom = true;
+    if (f->state != RUN_EXITED || !f->exit_known || !str_eq(f->reason, "Error"))
+        return;
+    mem_set_str(&f->reason, plain_reason(c));
+    cri_changed(rt, c->pod);
+}
+
 static void saw_end(CriContainer *c, const Cri__ContainerStatus *s)
 {
     ContainerFact *f = &c->fact;

@@ -131,6 +131,7 @@ bool cri_listed_container(CriRuntime *rt, const Cri__Container *c, uint64_t list
 /* A start, an end that was told by an event, before the runtime's own records have it. */
 void cri_saw_start(CriRuntime *rt, CriContainer *c, int64_t at_ns);
 void cri_saw_exit(CriRuntime *rt, CriContainer *c, uint32_t code, int64_t at_ns);
+void cri_saw_oom(CriRuntime *rt, CriContainer *c);
 void cri_container_gone(CriRuntime *rt, const char *id);
 void cri_sandbox_gone(CriRuntime *rt, const char *id);
 void cri_sandbox_removed(CriRuntime *rt, const char *id); /* with all that was in it */

@@ -412,7 +412,7 @@ static void on_oom_event(CriRuntime *rt, const Ctrd__Envelope *e)
     Ctrd__TaskOOM *x = ctrd__task_oom__unpack(NULL, e->event->value.len, e->event->value.data);
     CriContainer *c = x ? cri_container(rt, x->container_id) : NULL;
     if (c)
-        c->oom = true;
+        cri_saw_oom(rt, c);
     ctrd__task_oom__free_unpacked(x, NULL);
 }
 
