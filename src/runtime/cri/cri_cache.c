@@ -343,11 +343,14 @@ static void saw_end(CriContainer *c, const Cri__ContainerStatus *s)
 {
     ContainerFact *f = &c->fact;
     bool known_already = f->state == RUN_EXITED && f->exit_known;
+    /* containerd and CRI-O write 255 and "Unknown" when the process ended while nobody looked, or its task is gone. */
+    bool known = !(s->exit_code == 255 && str_eq(s->reason, "Unknown"));
+    if (known_already && !known)
+        return; /* it died between the event and its records */
     f->state = RUN_EXITED;
     f->finished_at_ns = moment(s->finished_at);
     f->exit_code = s->exit_code;
-    /* containerd and CRI-O write 255 and "Unknown" when the process ended while nobody looked, or its task is gone. */
-    f->exit_known = !(s->exit_code == 255 && str_eq(s->reason, "Unknown"));
+    f->exit_known = known;
     mem_set_str(&f->reason, str_empty(s->reason) ? plain_reason(c) : s->reason);
     if (known_already)
         return;
