@@ -269,10 +269,10 @@ static RunState run_state(Cri__ContainerState s)
     return RUN_UNKNOWN;
 }
 
-/* Is <news> older than what is known? Only what is unknown may become anything; what has ended has ended. */
-static bool goes_back(RunState known, RunState news)
+/* Is <news> older than what is known? What has ended has ended, what has run is not only created, even if it is unknown now. */
+static bool goes_back(const CriContainer *known, RunState news)
 {
-    return known == RUN_EXITED ? news != RUN_EXITED : known != RUN_UNKNOWN && news < known;
+    return known->fact.state == RUN_EXITED ? news != RUN_EXITED : news == RUN_CREATED && known->ran;
 }
 
 /* The kubelet's getTerminationMessage (kuberuntime_container.go): what the container wrote, else, if it failed and the Pod wants it, the
@@ -304,6 +304,7 @@ void cri_saw_start(CriRuntime *rt, CriContainer *c, int64_t at_ns)
         return;
     f->state = RUN_RUNNING;
     f->started_at_ns = at_ns;
+    c->ran = true;
     cri_changed(rt, c->pod);
 }
 
@@ -359,37 +360,51 @@ static void saw_end(CriContainer *c, const Cri__ContainerStatus *s)
     take_last_words(c);
 }
 
+/* What never changes, from whichever status is the first. */
+static void what_it_is(CriContainer *c, const Cri__ContainerStatus *s)
+{
+    ContainerFact *f = &c->fact;
+    f->name = mem_dup_str(s->metadata->name);
+    f->attempt = s->metadata->attempt;
+    f->image = text_of(s->image ? s->image->user_specified_image : NULL);
+    if (!f->image)
+        f->image = text_of(s->image ? s->image->image : NULL);
+    f->spec_hash = text_of(NOTE(s, annotations, NOTE_HASH));
+    f->created_at_ns = moment(s->created_at);
+    c->key = text_of(NOTE(s, annotations, NOTE_KEY));
+    c->message_file = text_of(NOTE(s, annotations, NOTE_MESSAGE_FILE));
+    c->message_from_logs = str_eq(NOTE(s, annotations, NOTE_MESSAGE_POLICY), "FallbackToLogsOnError");
+}
+
+static void how_it_is(CriContainer *c, const Cri__ContainerStatus *s)
+{
+    ContainerFact *f = &c->fact;
+    if (s->started_at > 0)
+        f->started_at_ns = s->started_at;
+    c->ran = c->ran || run_state(s->state) == RUN_RUNNING || f->started_at_ns != NS_NONE;
+    if (run_state(s->state) == RUN_EXITED)
+        saw_end(c, s);
+    else
+        f->state = run_state(s->state);
+}
+
 void cri_saw_container(CriRuntime *rt, const char *sandbox_id, const Cri__ContainerStatus *s)
 {
     if (!s || !ours(rt, NOTE(s, labels, LABEL_ROOT)) || !s->metadata)
         return;
     CriContainer *c = container_make(rt, NOTE(s, labels, LABEL_POD_UID), s->id);
-    if (!c || goes_back(c->fact.state, run_state(s->state)))
+    if (!c)
         return;
     ContainerFact *f = &c->fact;
-    bool new = !f->name;
-    if (new) {
-        f->name = mem_dup_str(s->metadata->name);
-        f->attempt = s->metadata->attempt;
-        f->image = text_of(s->image ? s->image->user_specified_image : NULL);
-        if (!f->image)
-            f->image = text_of(s->image ? s->image->image : NULL);
-        f->spec_hash = text_of(NOTE(s, annotations, NOTE_HASH));
-        c->key = text_of(NOTE(s, annotations, NOTE_KEY));
-        c->message_file = text_of(NOTE(s, annotations, NOTE_MESSAGE_FILE));
-        c->message_from_logs = str_eq(NOTE(s, annotations, NOTE_MESSAGE_POLICY), "FallbackToLogsOnError");
-    }
+    if (!f->name)
+        what_it_is(c, s);
     if (sandbox_id)
         mem_set_str(&f->sandbox_id, sandbox_id);
     mem_set_str(&f->image_id, str_empty(s->image_id) ? s->image_ref : s->image_id);
     if (!str_empty(s->log_path))
         mem_set_str(&f->log_path, s->log_path);
-    f->created_at_ns = moment(s->created_at);
-    f->started_at_ns = moment(s->started_at);
-    if (run_state(s->state) == RUN_EXITED)
-        saw_end(c, s);
-    else
-        f->state = run_state(s->state);
+    if (!goes_back(c, run_state(s->state)))
+        how_it_is(c, s);
     cri_changed(rt, c->pod);
 }
 
@@ -402,7 +417,7 @@ bool cri_listed_container(CriRuntime *rt, const Cri__Container *c, uint64_t list
     if (!k)
         return false;
     mem_set_str(&k->fact.sandbox_id, c->pod_sandbox_id);
-    return !k->fact.name || (run_state(c->state) != k->fact.state && !goes_back(k->fact.state, run_state(c->state)));
+    return !k->fact.name || (run_state(c->state) != k->fact.state && !goes_back(k, run_state(c->state)));
 }
 
 /* RemovePodSandbox removes its containers as well. */

@@ -56,6 +56,7 @@ typedef struct {
     char *key;          /* prepared ahead; NULL = made to be started at once */
     char *message_file; /* NULL = none */
     bool message_from_logs, oom, asked, removing;
+    bool ran;           /* it was seen running: it is never only created again */
     unsigned asks;      /* in a row that said it still runs, after its end was told */
     char *log_dir;      /* of its sandbox; NULL = not known */
     uint64_t born;
