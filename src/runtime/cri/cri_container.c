@@ -383,6 +383,10 @@ static void on_one_killed(void *arg, Err *err)
 Err *cri_containers_kill(Runtime *rt, const char *uid, const char *const *ids, size_t n, RuntimeDone *done, void *arg)
 {
     (void)uid;
+    if (!n) {
+        cri_later((CriRuntime *)rt, answer_now, op_new((CriRuntime *)rt, "", done, arg));
+        return NULL;
+    }
     KillAll *k = NEW(KillAll);
     *k = (KillAll){.done = done, .arg = arg, .left = n};
     for (size_t i = 0; i < n; i++)
