@@ -324,7 +324,7 @@ static void on_stopped(void *arg, int code, const ProtobufCMessage *answer, Err 
         err = NULL;
     }
     CriContainer *c = cri_container(op->rt, op->id);
-    if (!err && c && c->fact.state != RUN_EXITED)
+    if (!err && c && (c->fact.state == RUN_RUNNING || c->fact.state == RUN_UNKNOWN))
         cri_ask_container(op->rt, op->id); /* it has ended: the runtime said so by answering */
     cri_watch_expect(op->rt);
     op_finish(op, err);
