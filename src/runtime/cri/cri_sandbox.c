@@ -131,12 +131,13 @@ static Err *make_cgroup(CriRuntime *rt, const SandboxConfig *c)
 Err *cri_sandbox_run(Runtime *base, const SandboxConfig *c, RuntimeIdDone *done, void *arg)
 {
     CriRuntime *rt = (CriRuntime *)base;
-    CriPod *p = cri_pod_make(rt, c->uid);
-    if (p->making_sandbox)
+    CriPod *p = cri_pod(rt, c->uid);
+    if (p && p->making_sandbox)
         return err_new(ERR_EXISTS, 0, "a sandbox of Pod %s is being made already", c->name);
     Err *e = make_cgroup(rt, c);
     if (e)
         return err_reason(err_wrap(e, "make the cgroup of Pod %s", c->name), "FailedCreatePodSandBox");
+    p = cri_pod_make(rt, c->uid);
     p->making_sandbox = true;
     p->making_attempt = c->attempt;
     SandboxOp *op = NEW(SandboxOp);
