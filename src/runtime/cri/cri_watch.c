@@ -369,8 +369,10 @@ static void on_cri_event(void *arg, const uint8_t *bytes, size_t n)
     cri_saw_sandbox(rt, e->pod_sandbox_status);
     for (size_t i = 0; i < e->n_containers_statuses; i++)
         cri_saw_container(rt, sandbox, e->containers_statuses[i]);
-    if (e->container_event_type == CRI__CONTAINER_EVENT_TYPE__CONTAINER_DELETED_EVENT)
+    if (e->container_event_type == CRI__CONTAINER_EVENT_TYPE__CONTAINER_DELETED_EVENT) {
         cri_container_gone(rt, e->container_id);
+        cri_sandbox_gone(rt, e->container_id); /* told in the same way */
+    }
     cri__container_event_response__free_unpacked(e, NULL);
 }
 
