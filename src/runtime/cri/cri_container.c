@@ -22,6 +22,8 @@ struct CriCreate {
 
 static void create_finish(CreateOp *op, Err *e)
 {
+    if (e && !op->rt->closing)
+        cri_watch_list(op->rt); /* it may be there all the same, or something that we do not know has its name */
     op->done(op->arg, e ? NULL : op->id, e && !e->reason[0] ? err_reason(e, "CreateContainerError") : e);
     cri__create_container_request__free_unpacked(op->request, NULL);
     err_free(op->failed);

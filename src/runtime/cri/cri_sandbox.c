@@ -33,6 +33,8 @@ static void run_finish(SandboxOp *op, Err *e)
 {
     CriRuntime *rt = op->rt;
     CriPod *p = cri_pod(rt, op->uid);
+    if (e && !rt->closing)
+        cri_watch_list(rt); /* it may be there all the same */
     if (p) {
         p->making_sandbox = false;
         cri_changed(rt, p);
