@@ -176,7 +176,7 @@ typedef struct {
     char log_path[512];
 } StatusMessage;
 
-static void status_message(const FakeContainer *c, StatusMessage *s)
+static void status_message(const CriFake *f, const FakeContainer *c, StatusMessage *s)
 {
     const Cri__ContainerConfig *g = c->made->config;
     s->m = (Cri__ContainerStatus)CRI__CONTAINER_STATUS__INIT;
@@ -201,14 +201,13 @@ static void status_message(const FakeContainer *c, StatusMessage *s)
     s->m.annotations = (Cri__ContainerStatus__AnnotationsEntry **)g->annotations;
     (void)snprintf(s->log_path, sizeof s->log_path, "%s/%s", c->made->sandbox_config->log_directory, g->log_path);
     s->m.log_path = s->log_path;
-    s->m.stop_signal = g->stop_signal;
+    s->m.stop_signal = f->no_stop_signal ? 0 : g->stop_signal;
 }
 
 uint8_t *cri_fake_status(const CriFake *f, const FakeContainer *c, size_t *ret_n)
 {
     StatusMessage s;
-    (void)f;
-    status_message(c, &s);
+    status_message(f, c, &s);
     *ret_n = cri__container_status__get_packed_size(&s.m);
     uint8_t *bytes = mem_alloc(*ret_n + 1);
     (void)cri__container_status__pack(&s.m, bytes);
@@ -273,7 +272,7 @@ void cri_fake_cri_event(CriFake *f, const char *id, Cri__ContainerEventType type
     }
     LIST_EACH(k, &f->containers)
         if (s && str_eq((*k)->made->pod_sandbox_id, s->id) && e.n_containers_statuses < MAX_ITEMS) {
-            status_message(*k, &all[e.n_containers_statuses]);
+            status_message(f, *k, &all[e.n_containers_statuses]);
             statuses[e.n_containers_statuses] = &all[e.n_containers_statuses].m;
             e.n_containers_statuses++;
         }
@@ -674,7 +673,7 @@ static int serve_container_status(CriFake *f, FakeCall *call, const ProtobufCMes
     (void)call;
     if (!c)
         return not_found(ret, "container", id);
-    status_message(c, &s);
+    status_message(f, c, &s);
     r.status = &s.m;
     pack(out, &r);
     return GRPC_OK;
@@ -689,7 +688,7 @@ static int serve_reopen(CriFake *f, FakeCall *call, const ProtobufCMessage *requ
     (void)out;
     if (!c)
         return not_found(ret, "container", id);
-    status_message(c, &s);
+    status_message(f, c, &s);
     err_free(fs_write_atomic(s.log_path, "", 0, 0640, false));
     return GRPC_OK;
 }

@@ -61,7 +61,7 @@ typedef struct {
     unsigned streams; /* FAKE_*_EVENTS that it has; others are UNIMPLEMENTED */
     bool quiet;       /* tells nothing by itself */
     bool hold_all;
-    bool old_api, systemd, no_runtime_config, not_ready;
+    bool old_api, systemd, no_runtime_config, not_ready, no_stop_signal;
     int64_t now_ns;
     unsigned serial;
     unsigned calls[CRI_METHOD_N];
