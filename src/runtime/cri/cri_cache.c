@@ -122,19 +122,9 @@ static CriSandbox *sandbox_make(CriRuntime *rt, const char *uid, const char *id,
     return s;
 }
 
-static void ips_done(SandboxFact *f)
-{
-    LIST_EACH(ip, &f->ips)
-        free(*ip);
-    free(f->ips.v);
-    f->ips.v = NULL;
-    f->ips.n = 0;
-}
-
 static void sandbox_free(CriSandbox *s)
 {
-    ips_done(&s->fact);
-    free(s->fact.id);
+    sandbox_fact_done(&s->fact);
     free(s);
 }
 
@@ -185,7 +175,9 @@ void cri_saw_sandbox(CriRuntime *rt, const Cri__PodSandboxStatus *s)
     f->host_network = s->linux_ && s->linux_->namespaces && s->linux_->namespaces->options &&
                       s->linux_->namespaces->options->network == CRI__NAMESPACE_MODE__NODE;
     if (s->network && !str_empty(s->network->ip) && !f->host_network) {
-        ips_done(f);
+        LIST_EACH(ip, &f->ips)
+            free(*ip);
+        f->ips.n = 0;
         *LIST_ADD(&f->ips) = mem_dup_str(s->network->ip);
         for (size_t i = 0; i < s->network->n_additional_ips; i++)
             *LIST_ADD(&f->ips) = mem_dup_str(s->network->additional_ips[i]->ip);
@@ -454,31 +446,6 @@ void cri_sweep(CriRuntime *rt, const StrIndex *named, uint64_t list)
         cri_sandbox_gone(rt, sandboxes.v[i]);
 }
 
-static int newest_first(int64_t a, int64_t b)
-{
-    return a < b ? 1 : a > b ? -1 : 0;
-}
-
-static int by_sandbox_age(const void *a, const void *b)
-{
-    return newest_first(((const SandboxFact *)a)->created_at_ns, ((const SandboxFact *)b)->created_at_ns);
-}
-
-static int by_container_age(const void *a, const void *b)
-{
-    return newest_first(((const ContainerFact *)a)->created_at_ns, ((const ContainerFact *)b)->created_at_ns);
-}
-
-static void sandbox_copy(SandboxFact *dst, const SandboxFact *src)
-{
-    *dst = *src;
-    dst->id = mem_dup_str(src->id);
-    dst->ips.n = 0;
-    dst->ips.v = NULL;
-    LIST_EACH(ip, &src->ips)
-        *LIST_ADD(&dst->ips) = mem_dup_str(*ip);
-}
-
 static void standby_fact(StandbyFact *s, const CriContainer *c)
 {
     const ContainerFact *f = &c->fact;
@@ -494,7 +461,7 @@ void cri_facts(CriRuntime *rt, const char *uid, PodFacts *out)
         return;
     LIST_EACH(s, &p->sandboxes)
         if ((*s)->known && (!p->making_sandbox || (*s)->fact.attempt != p->making_attempt))
-            sandbox_copy(LIST_ADD(&out->sandboxes), &(*s)->fact);
+            sandbox_fact_copy(LIST_ADD(&out->sandboxes), &(*s)->fact);
     LIST_EACH(c, &p->containers) {
         const CriContainer *k = *c;
         if (!k->fact.name || !k->fact.sandbox_id)
@@ -504,10 +471,7 @@ void cri_facts(CriRuntime *rt, const char *uid, PodFacts *out)
         else
             container_fact_copy(LIST_ADD(&out->containers), &k->fact);
     }
-    if (out->sandboxes.n > 1)
-        qsort(out->sandboxes.v, out->sandboxes.n, sizeof out->sandboxes.v[0], by_sandbox_age);
-    if (out->containers.n > 1)
-        qsort(out->containers.v, out->containers.n, sizeof out->containers.v[0], by_container_age);
+    pod_facts_sort(out);
 }
 
 void cri_cache_done(CriRuntime *rt)
