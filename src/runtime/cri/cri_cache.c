@@ -338,8 +338,8 @@ static void saw_end(CriContainer *c, const Cri__ContainerStatus *s)
     bool known_already = f->state == RUN_EXITED && f->exit_known;
     /* containerd and CRI-O write 255 and "Unknown" when the process ended while nobody looked, or its task is gone. */
     bool known = !(s->exit_code == 255 && str_eq(s->reason, "Unknown"));
-    if (known_already && !known)
-        return; /* it died between the event and its records */
+    if (known_already && (!known || s->exit_code != f->exit_code))
+        return; /* the runtime died between the event and its records; and what was told once has been acted upon */
     f->state = RUN_EXITED;
     f->finished_at_ns = moment(s->finished_at);
     f->exit_code = s->exit_code;
