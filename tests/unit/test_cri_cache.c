@@ -234,6 +234,10 @@ static void test_unknown_end(void)
     CHECK(f->exit_known && f->exit_code == 9);
     deliver_status(&rt, CRI__CONTAINER_STATE__CONTAINER_EXITED, false);
     CHECK(f->exit_known && f->exit_code == 9);
+    Cri__ContainerStatus other = CRI__CONTAINER_STATUS__INIT; /* not ours: no label */
+    other.id = text_id;
+    cri_saw_container(&rt, NULL, &other);
+    CHECK(f->exit_known && f->exit_code == 9);
     bare_done(&rt);
 }
 
