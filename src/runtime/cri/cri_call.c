@@ -118,6 +118,11 @@ void cri_calls_cancel(CriRuntime *rt)
     }
 }
 
+Err *cri_refused(const Runtime *rt)
+{
+    return ((const CriRuntime *)rt)->closing ? err_new(ERR_UNAVAILABLE, 0, "the runtime is closing") : NULL;
+}
+
 static void later_closed(uv_handle_t *h)
 {
     free(h->data);

@@ -192,13 +192,16 @@ static Err *make(CriRuntime *rt, const char *uid, const char *sandbox_id, const 
                  void *arg)
 {
     char request_id[33];
+    Err *e = cri_refused(&rt->base);
+    if (e)
+        return e;
     SCOPED(cri_arena_done) CriArena a = {0};
     Cri__CreateContainerRequest q = CRI__CREATE_CONTAINER_REQUEST__INIT;
     SCOPED(mem_free) char *sandbox = mem_dup_str(sandbox_id);
     os_random_hex(request_id, 16);
     q.pod_sandbox_id = sandbox;
     q.sandbox_config = cri_sandbox_config(&a, rt, c->sandbox, NULL);
-    Err *e = cri_container_config(&a, rt, c, request_id, key, &q.config);
+    e = cri_container_config(&a, rt, c, request_id, key, &q.config);
     if (e)
         return e;
     SCOPED(mem_free) uint8_t *bytes = mem_alloc(cri__create_container_request__get_packed_size(&q) + 1);
@@ -310,8 +313,10 @@ static void start_send(Op *op)
 Err *cri_container_start(Runtime *rt, const char *uid, const char *id, RuntimeDone *done, void *arg)
 {
     (void)uid;
-    start_send(op_new((CriRuntime *)rt, id, done, arg));
-    return NULL;
+    Err *e = cri_refused(rt);
+    if (!e)
+        start_send(op_new((CriRuntime *)rt, id, done, arg));
+    return e;
 }
 
 /* --- stop */
@@ -352,6 +357,9 @@ Err *cri_container_signal(Runtime *base, const char *uid, const char *id, int si
 {
     CriRuntime *rt = (CriRuntime *)base;
     (void)uid;
+    Err *e = cri_refused(base);
+    if (e)
+        return e;
     if (signal) {
         stop_send(op_new(rt, id, done, arg), 0);
         return NULL;
@@ -385,6 +393,9 @@ static void on_one_killed(void *arg, Err *err)
 Err *cri_containers_kill(Runtime *rt, const char *uid, const char *const *ids, size_t n, RuntimeDone *done, void *arg)
 {
     (void)uid;
+    Err *e = cri_refused(rt);
+    if (e)
+        return e;
     if (!n) {
         cri_later((CriRuntime *)rt, answer_now, op_new((CriRuntime *)rt, "", done, arg));
         return NULL;
@@ -408,8 +419,10 @@ static void on_removed(void *arg, int code, const ProtobufCMessage *answer, Err 
 Err *cri_container_remove(Runtime *rt, const char *uid, const char *id, RuntimeDone *done, void *arg)
 {
     (void)uid;
-    remove_send((CriRuntime *)rt, id, on_removed, op_new((CriRuntime *)rt, id, done, arg));
-    return NULL;
+    Err *e = cri_refused(rt);
+    if (!e)
+        remove_send((CriRuntime *)rt, id, on_removed, op_new((CriRuntime *)rt, id, done, arg));
+    return e;
 }
 
 /* --- exec */
@@ -438,6 +451,9 @@ Err *cri_exec_sync(Runtime *rt, const char *uid, const char *id, const char *con
                    RuntimeExecDone *done, void *arg)
 {
     (void)uid;
+    Err *e = cri_refused(rt);
+    if (e)
+        return e;
     Op *op = op_new((CriRuntime *)rt, id, NULL, arg);
     op->exec_done = done;
     op->max_output = max_output;

@@ -138,7 +138,9 @@ Err *cri_image_ensure(Runtime *base, const char *reference, const char *policy, 
                       RuntimeImageDone *done, void *arg)
 {
     char *normal = NULL;
-    Err *e = image_ref_normalize(reference, &normal);
+    Err *e = cri_refused(base);
+    if (!e)
+        e = image_ref_normalize(reference, &normal);
     if (e)
         return e;
     ImageOp *op = NEW(ImageOp);

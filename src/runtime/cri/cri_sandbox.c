@@ -134,9 +134,12 @@ Err *cri_sandbox_run(Runtime *base, const SandboxConfig *c, RuntimeIdDone *done,
 {
     CriRuntime *rt = (CriRuntime *)base;
     CriPod *p = cri_pod(rt, c->uid);
+    Err *e = cri_refused(base);
+    if (e)
+        return e;
     if (p && p->making_sandbox)
         return err_new(ERR_EXISTS, 0, "a sandbox of Pod %s is being made already", c->name);
-    Err *e = make_cgroup(rt, c);
+    e = make_cgroup(rt, c);
     if (e)
         return err_reason(err_wrap(e, "make the cgroup of Pod %s", c->name), "FailedCreatePodSandBox");
     p = cri_pod_make(rt, c->uid);
@@ -214,6 +217,9 @@ static void on_stopped(void *arg, int code, const ProtobufCMessage *answer, Err 
 static Err *end_sandbox(Runtime *base, const char *uid, const char *id, bool remove, RuntimeDone *done, void *arg)
 {
     CriRuntime *rt = (CriRuntime *)base;
+    Err *e = cri_refused(base);
+    if (e)
+        return e;
     SandboxOp *op = NEW(SandboxOp);
     *op = (SandboxOp){.rt = rt, .uid = mem_dup_str(uid), .id = mem_dup_str(id), .done = done, .remove = remove, .arg = arg};
     Cri__StopPodSandboxRequest q = CRI__STOP_POD_SANDBOX_REQUEST__INIT;
