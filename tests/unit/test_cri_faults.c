@@ -355,6 +355,39 @@ static void test_close_answers_all(void)
     }
 }
 
+typedef struct { World *w; const char *id; unsigned answers, refused; } Stubborn;
+
+static void on_never_enough(void *arg, Err *e)
+{
+    Stubborn *s = arg;
+    s->answers++;
+    err_free(e);
+    Err *again[] = {s->w->rt->ops->container_signal(s->w->rt, POD_UID, s->id, 0, on_never_enough, s),
+                    s->w->rt->ops->container_remove(s->w->rt, POD_UID, s->id, on_never_enough, s)};
+    for (size_t i = 0; i < ARRAY_LEN(again); i++) {
+        s->refused += again[i] != NULL;
+        err_free(again[i]);
+    }
+}
+
+/* Who asks again from within the last answer is refused: nobody would be left to answer. */
+static void test_close_refuses(void)
+{
+    World w;
+    world_up(&w, FAKE_TASK_EVENTS);
+    run_sandbox(&w);
+    FakeContainer *c = started(&w, "c", 0);
+    Stubborn s = {.w = &w, .id = c->id};
+    cri_fake_always(&w.f, CRI_REMOVE_CONTAINER, FATE_HOLD_FIRST, 0, NULL);
+    CHECK_OK(w.rt->ops->container_remove(w.rt, POD_UID, c->id, on_never_enough, &s));
+    settle(&w, 10);
+    w.rt->ops->close(w.rt);
+    w.rt = NULL;
+    CHECK_INT(s.answers, 1);
+    CHECK_INT(s.refused, 2);
+    world_done(&w);
+}
+
 /* Closed while an end is waited for: between two questions. */
 static void test_close_while_asking(void)
 {
@@ -450,4 +483,4 @@ static void test_every_call_failing(void)
 
 TESTS(T(test_sandbox_answer_lost), T(test_create_answer_lost), T(test_create_fails), T(test_create_unfound), T(test_start_answer_lost),
       T(test_stop_over_a_lost_connection), T(test_always_unavailable), T(test_lost_while_away), T(test_stream_ends), T(test_wrong_events),
-      T(test_image_endpoint), T(test_close_answers_all), T(test_close_while_asking), T(test_every_call_failing))
+      T(test_image_endpoint), T(test_close_answers_all), T(test_close_refuses), T(test_close_while_asking), T(test_every_call_failing))
