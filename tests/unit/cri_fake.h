@@ -42,7 +42,7 @@ typedef struct {
     unsigned starts, terms, kills;
 } FakeContainer;
 
-typedef struct { const char *name, *id; bool here; int64_t uid; /* -1 = names <user> */ const char *user; } FakeImage;
+typedef struct { const char *name, *id; bool here; int64_t uid; /* -1 = names <user> */ const char *user; bool vanishes; /* after a pull */ } FakeImage;
 
 typedef struct FakeCall FakeCall;
 typedef struct { CriMethod method; unsigned skip; Fate fate; int code; const char *text; bool always; } FakeRule;

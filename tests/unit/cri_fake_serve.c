@@ -356,7 +356,7 @@ static int serve_image_status(CriFake *f, FakeCall *call, const ProtobufCMessage
     Cri__Int64Value uid = CRI__INT64_VALUE__INIT;
     (void)call;
     (void)ret;
-    if (i && (i->here || pulled(f, i))) {
+    if (i && (i->here || (pulled(f, i) && !i->vanishes))) {
         m.id = fake_text(i->id);
         m.username = fake_text(i->user);
         uid.value = i->uid;

@@ -513,7 +513,8 @@ static void test_images(void)
 {
     static const FakeImage images[] = {{"docker.io/library/here:1", "sha256:h", true, 1000, ""},
                                        {"docker.io/library/far:1", "sha256:f", false, -1, "web"},
-                                       {"docker.io/library/root:1", "sha256:r", true, -1, ""}};
+                                       {"docker.io/library/root:1", "sha256:r", true, -1, ""},
+                                       {"docker.io/library/gone:1", "sha256:g", false, -1, "", true}};
     World w;
     Answer a;
     world_init(&w);
@@ -548,6 +549,9 @@ static void test_images(void)
     CHECK_INT(w.f.pulls.n, ARRAY_LEN(pulls));
     for (size_t i = 0; i < ARRAY_LEN(pulls) && i < w.f.pulls.n; i++)
         CHECK_STR(w.f.pulls.v[i], pulls[i]);
+    ensure(&w, "gone:1", "Always", NULL, &a);
+    CHECK_STR(a.reason, "ErrImagePull");
+    CHECK_STR(a.text, "image \"gone:1\" is not there after it was pulled");
     cri_fake_rule(&w.f, CRI_IMAGE_STATUS, 0, FATE_FAIL, GRPC_UNKNOWN, "broken");
     ensure(&w, "here:1", "IfNotPresent", NULL, &a);
     CHECK_STR(a.reason, "ImageInspectError");
