@@ -204,13 +204,9 @@ static Err *make(CriRuntime *rt, const char *uid, const char *sandbox_id, const 
     e = cri_container_config(&a, rt, c, request_id, key, &q.config);
     if (e)
         return e;
-    SCOPED(mem_free) uint8_t *bytes = mem_alloc(cri__create_container_request__get_packed_size(&q) + 1);
-    size_t n = cri__create_container_request__pack(&q, bytes);
     CreateOp *op = NEW(CreateOp);
     *op = (CreateOp){.rt = rt, .uid = mem_dup_str(uid), .sandbox_id = mem_dup_str(sandbox_id), .done = done, .arg = arg,
-                     .request = cri__create_container_request__unpack(NULL, n, bytes)};
-    if (!op->request)
-        abort(); /* out of memory */
+                     .request = cri_request_copy(&q)};
     memcpy(op->request_id, request_id, sizeof request_id);
     clear_name(op);
     return NULL;

@@ -109,6 +109,8 @@ typedef struct {
 /* Never answers from within. <options> may be NULL. */
 void cri_call(CriRuntime *rt, CriMethod m, const void *request, const CriCallOptions *options, CriReply *reply, void *arg);
 void cri_calls_cancel(CriRuntime *rt);
+/* A request that outlives what it borrows from: protobuf_c_message_free_unpacked(). */
+void *cri_request_copy(const void *request);
 /* Why no request is accepted: whoever asks again from within the last answers would not be answered. NULL: it is. */
 MUST_USE Err *cri_refused(const Runtime *rt);
 /* After such an answer nobody knows whether it was done. */

@@ -8,7 +8,7 @@ typedef struct {
     char *uid, *id;
     char request_id[33];
     uint32_t attempt;
-    Cri__RunPodSandboxRequest *unpacked; /* sent again when nothing is there */
+    Cri__RunPodSandboxRequest *request; /* owned: sent again when nothing is there */
     unsigned tries;
     RuntimeIdDone *id_done;
     RuntimeDone *done;
@@ -19,8 +19,8 @@ typedef struct {
 
 static void op_free(SandboxOp *op)
 {
-    if (op->unpacked)
-        cri__run_pod_sandbox_request__free_unpacked(op->unpacked, NULL);
+    if (op->request)
+        cri__run_pod_sandbox_request__free_unpacked(op->request, NULL);
     err_free(op->failed);
     free(op->uid);
     free(op->id);
@@ -116,7 +116,7 @@ static void on_run(void *arg, int code, const ProtobufCMessage *answer, Err *err
 static void run_send(SandboxOp *op)
 {
     op->tries++;
-    cri_call(op->rt, CRI_RUN_POD_SANDBOX, op->unpacked, NULL, on_run, op);
+    cri_call(op->rt, CRI_RUN_POD_SANDBOX, op->request, NULL, on_run, op);
 }
 
 /* The kubelet makes the Pod's cgroup before the sandbox, so that the runtime's own are below it, within the Pod's limits. With systemd
@@ -151,12 +151,7 @@ Err *cri_sandbox_run(Runtime *base, const SandboxConfig *c, RuntimeIdDone *done,
     SCOPED(cri_arena_done) CriArena a = {0};
     Cri__RunPodSandboxRequest q = CRI__RUN_POD_SANDBOX_REQUEST__INIT;
     q.config = cri_sandbox_config(&a, rt, c, op->request_id);
-    /* A copy that outlives the call. */
-    SCOPED(mem_free) uint8_t *bytes = mem_alloc(cri__run_pod_sandbox_request__get_packed_size(&q) + 1);
-    size_t n = cri__run_pod_sandbox_request__pack(&q, bytes);
-    op->unpacked = cri__run_pod_sandbox_request__unpack(NULL, n, bytes);
-    if (!op->unpacked)
-        abort(); /* out of memory */
+    op->request = cri_request_copy(&q);
     cri_watch_expect(rt);
     run_send(op);
     return NULL;
