@@ -10,11 +10,20 @@ static void strs_done(StrList *l)
     *l = (StrList){0};
 }
 
-static void sandbox_fact_done(SandboxFact *s)
+void sandbox_fact_done(SandboxFact *s)
 {
     free(s->id);
     strs_done(&s->ips);
     *s = (SandboxFact){0};
+}
+
+void sandbox_fact_copy(SandboxFact *dst, const SandboxFact *src)
+{
+    *dst = *src;
+    dst->id = mem_dup_str(src->id);
+    dst->ips = (StrList){0};
+    LIST_EACH(ip, &src->ips)
+        *LIST_ADD(&dst->ips) = mem_dup_str(*ip);
 }
 
 /* Every owned string of a ContainerFact: one list for copy and free, so that the two cannot differ. */
@@ -75,18 +84,35 @@ void pod_facts_done(PodFacts *f)
 void pod_facts_copy(PodFacts *dst, const PodFacts *src)
 {
     *dst = (PodFacts){0};
-    LIST_EACH(s, &src->sandboxes) {
-        SandboxFact *d = LIST_ADD(&dst->sandboxes);
-        *d = *s;
-        d->id = mem_dup_str(s->id);
-        d->ips = (StrList){0};
-        LIST_EACH(ip, &s->ips)
-            *LIST_ADD(&d->ips) = mem_dup_str(*ip);
-    }
+    LIST_EACH(s, &src->sandboxes)
+        sandbox_fact_copy(LIST_ADD(&dst->sandboxes), s);
     LIST_EACH(c, &src->containers)
         container_fact_copy(LIST_ADD(&dst->containers), c);
     LIST_EACH(s, &src->standbys)
         standby_fact_copy(LIST_ADD(&dst->standbys), s);
+}
+
+static int newest_first(int64_t a, int64_t b)
+{
+    return a < b ? 1 : a > b ? -1 : 0;
+}
+
+static int by_sandbox_age(const void *a, const void *b)
+{
+    return newest_first(((const SandboxFact *)a)->created_at_ns, ((const SandboxFact *)b)->created_at_ns);
+}
+
+static int by_container_age(const void *a, const void *b)
+{
+    return newest_first(((const ContainerFact *)a)->created_at_ns, ((const ContainerFact *)b)->created_at_ns);
+}
+
+void pod_facts_sort(PodFacts *f)
+{
+    if (f->sandboxes.n > 1)
+        qsort(f->sandboxes.v, f->sandboxes.n, sizeof f->sandboxes.v[0], by_sandbox_age);
+    if (f->containers.n > 1)
+        qsort(f->containers.v, f->containers.n, sizeof f->containers.v[0], by_container_age);
 }
 
 const ContainerFact *pod_facts_newest(const PodFacts *f, const char *name)

@@ -71,6 +71,10 @@ typedef struct {
 } PodFacts;
 void pod_facts_done(PodFacts *f);
 void pod_facts_copy(PodFacts *dst, const PodFacts *src); /* dst is overwritten without being freed */
+/* Newest first, as PodFacts has them. */
+void pod_facts_sort(PodFacts *f);
+void sandbox_fact_copy(SandboxFact *dst, const SandboxFact *src); /* dst is overwritten without being freed */
+void sandbox_fact_done(SandboxFact *s);
 void container_fact_done(ContainerFact *c);
 void container_fact_copy(ContainerFact *dst, const ContainerFact *src);
 /* Newest instance of <name>, or NULL. */

@@ -4,8 +4,7 @@
 #include "runtime/cri/cri_priv.h"
 #include "wire/json.h"
 
-/* Of opening altogether: a runtime that is just being started by systemd is waited for. */
-#define OPEN_MS 10000
+#define OPEN_NS (10 * NS_PER_S)
 #define USER_AGENT "reprise/" REPRISE_VERSION
 
 const char *const cri_events_names[] = {"auto", "cri", "containerd", "relist", NULL};
@@ -75,19 +74,21 @@ static const RuntimeOps cri_ops = {
 
 typedef struct {
     CriRuntime *rt;
+    int64_t timeout_ns;
     uv_timer_t timer;
     unsigned left;  /* answers to come */
     bool timed_out;
     bool no_config; /* RuntimeConfig is not there: containerd before 2.0 */
+    bool systemd_in_info; /* what Status says then: either may be answered first */
     Err *failed;
 } Opening;
 
 static void on_state(void *arg, bool connected, const Err *why)
 {
     CriRuntime *rt = arg;
+    err_free(MOVE(rt->connect_error, NULL));
     if (rt->opening && why) {
         SCOPED(mem_free) char *text = err_text(why);
-        err_free(rt->connect_error);
         rt->connect_error = err_new(ERR_UNAVAILABLE, why->sys, "%s", text);
     }
     if (rt->closing)
@@ -163,9 +164,9 @@ static void on_status(void *arg, int code, const ProtobufCMessage *answer, Err *
         if (str_eq(c->type, "RuntimeReady") && !c->status)
             opening_failed(o, err_new(ERR_UNAVAILABLE, 0, "the runtime is not ready: %s: %s", c->reason, c->message));
     }
-    for (size_t i = 0; o->no_config && i < r->n_info; i++)
+    for (size_t i = 0; i < r->n_info; i++)
         if (str_eq(r->info[i]->key, "config"))
-            o->rt->systemd_cgroups = systemd_in_info(r->info[i]->value);
+            o->systemd_in_info = systemd_in_info(r->info[i]->value);
 }
 
 static void on_open_timeout(uv_timer_t *t)
@@ -212,8 +213,10 @@ static Err *what_is_wrong(Opening *o)
     else
         e = o->failed;
     o->failed = NULL;
-    if (!e && o->timed_out)
-        e = err_new(ERR_TIMEOUT, 0, "no answer within %d s", OPEN_MS / 1000);
+    if (!e && o->timed_out) {
+        SCOPED(mem_free) char *limit = duration_format(o->timeout_ns);
+        e = err_new(ERR_TIMEOUT, 0, "no answer within %s", limit);
+    }
     if (e && e->kind == ERR_UNAVAILABLE)
         e->kind = ERR_UNSUPPORTED; /* this machine lacks it */
     return e ? err_wrap(e, "container runtime endpoint %s (see reprise doctor --container-runtime-endpoint=%s)", rt->endpoint, rt->endpoint)
@@ -225,15 +228,17 @@ static void opening_closed(uv_handle_t *h)
     free(h->data);
 }
 
-static Err *open_wait(CriRuntime *rt, CriEvents events)
+static Err *open_wait(CriRuntime *rt, CriEvents events, int64_t timeout_ns)
 {
     Opening *o = NEW(Opening);
-    *o = (Opening){.rt = rt, .timer.data = o};
+    *o = (Opening){.rt = rt, .timeout_ns = timeout_ns, .timer.data = o};
     (void)uv_timer_init(rt->loop, &o->timer);
-    (void)uv_timer_start(&o->timer, on_open_timeout, OPEN_MS, 0);
+    (void)uv_timer_start(&o->timer, on_open_timeout, (uint64_t)(timeout_ns / NS_PER_MS), 0);
     rt->opening = true;
     ask(o);
     wait_until(o, answered);
+    if (o->no_config)
+        rt->systemd_cgroups = o->systemd_in_info;
     if (!o->failed && !o->timed_out && !rt->connect_error) {
         cri_watch_start(rt, events);
         wait_until(o, adopted);
@@ -268,12 +273,12 @@ Err *cri_runtime_open(const CriRuntimeConfig *c, Runtime **ret)
         e = client_open(rt, c->image_endpoint, false, &rt->images);
     rt->images = same ? rt->client : rt->images;
     if (!e)
-        e = open_wait(rt, c->events);
+        e = open_wait(rt, c->events, c->open_timeout_ns ? c->open_timeout_ns : OPEN_NS);
     if (e) {
         cri_close(&rt->base);
         return e;
     }
-    cri_logs_start(rt, c->log_max_bytes, c->log_max_files);
+    cri_logs_start(rt, c);
     *ret = &rt->base;
     return NULL;
 }

@@ -24,10 +24,12 @@ typedef struct {
     CriEvents events;
     int64_t log_max_bytes;      /* rotation, 10 MiB as the kubelet's containerLogMaxSize; 0 = none */
     int log_max_files;          /* 5 */
+    int64_t log_look_ns;        /* how often sizes are looked at, the kubelet's containerLogMonitorInterval; 0 = 10 s */
+    int64_t open_timeout_ns;    /* of opening altogether; 0 = 10 s: a runtime that systemd is just starting is waited for */
     void (*on_warning)(void *arg, const char *text); /* NULL = not told */
     void *warning_arg;
 } CriRuntimeConfig;
-/* Connects, and learns what of ours the runtime holds: waits for it, at most 10 s. The error says what is wrong with the endpoint and
+/* Connects, and learns what of ours the runtime holds: waits for it, at most open_timeout_ns. The error says what is wrong with the endpoint and
  * what to do. */
 MUST_USE Err *cri_runtime_open(const CriRuntimeConfig *c, Runtime **ret);
 

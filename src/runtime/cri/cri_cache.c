@@ -122,19 +122,9 @@ static CriSandbox *sandbox_make(CriRuntime *rt, const char *uid, const char *id,
     return s;
 }
 
-static void ips_done(SandboxFact *f)
-{
-    LIST_EACH(ip, &f->ips)
-        free(*ip);
-    free(f->ips.v);
-    f->ips.v = NULL;
-    f->ips.n = 0;
-}
-
 static void sandbox_free(CriSandbox *s)
 {
-    ips_done(&s->fact);
-    free(s->fact.id);
+    sandbox_fact_done(&s->fact);
     free(s);
 }
 
@@ -154,6 +144,23 @@ void cri_sandbox_gone(CriRuntime *rt, const char *id)
     cri_pod_drop_if_empty(p);
 }
 
+static void sandbox_state(CriSandbox *s, bool ready)
+{
+    s->ended = s->ended || (!ready && s->fact.state == SANDBOX_READY);
+    s->fact.state = ready && !s->ended ? SANDBOX_READY : SANDBOX_NOT_READY;
+}
+
+void cri_sandbox_stopped(CriRuntime *rt, const char *id)
+{
+    CriPod *p;
+    CriSandbox *s = cri_sandbox(rt, id, &p);
+    if (!s || s->ended)
+        return;
+    s->ended = true;
+    sandbox_state(s, false);
+    cri_changed(rt, p);
+}
+
 void cri_saw_sandbox(CriRuntime *rt, const Cri__PodSandboxStatus *s)
 {
     if (!s || !ours(rt, NOTE(s, labels, LABEL_ROOT)) || !s->metadata)
@@ -162,12 +169,15 @@ void cri_saw_sandbox(CriRuntime *rt, const Cri__PodSandboxStatus *s)
     if (!k)
         return;
     SandboxFact *f = &k->fact;
-    f->state = s->state == CRI__POD_SANDBOX_STATE__SANDBOX_READY ? SANDBOX_READY : SANDBOX_NOT_READY;
+    k->known = true;
+    sandbox_state(k, s->state == CRI__POD_SANDBOX_STATE__SANDBOX_READY);
     f->created_at_ns = moment(s->created_at);
     f->host_network = s->linux_ && s->linux_->namespaces && s->linux_->namespaces->options &&
                       s->linux_->namespaces->options->network == CRI__NAMESPACE_MODE__NODE;
     if (s->network && !str_empty(s->network->ip) && !f->host_network) {
-        ips_done(f);
+        LIST_EACH(ip, &f->ips)
+            free(*ip);
+        f->ips.n = 0;
         *LIST_ADD(&f->ips) = mem_dup_str(s->network->ip);
         for (size_t i = 0; i < s->network->n_additional_ips; i++)
             *LIST_ADD(&f->ips) = mem_dup_str(s->network->additional_ips[i]->ip);
@@ -180,12 +190,11 @@ bool cri_listed_sandbox(CriRuntime *rt, const Cri__PodSandbox *s, uint64_t list)
     (void)list;
     if (!ours(rt, NOTE(s, labels, LABEL_ROOT)) || !s->metadata)
         return false;
-    bool known = cri_sandbox(rt, s->id, NULL);
     CriSandbox *k = sandbox_make(rt, s->metadata->uid, s->id, s->metadata->attempt, s->created_at);
     if (!k)
         return false;
     SandboxState state = s->state == CRI__POD_SANDBOX_STATE__SANDBOX_READY ? SANDBOX_READY : SANDBOX_NOT_READY;
-    return !known || k->fact.state != state;
+    return !k->known || (k->fact.state != state && !k->ended);
 }
 
 /* --- containers ------------------------------------------------------------------------------------------------------------- */
@@ -252,10 +261,10 @@ static RunState run_state(Cri__ContainerState s)
     return RUN_UNKNOWN;
 }
 
-/* Is <news> older than what is known? Only what is unknown may become anything; what has ended has ended. */
-static bool goes_back(RunState known, RunState news)
+/* Is <news> older than what is known? What has ended has ended, what has run is not only created, even if it is unknown now. */
+static bool goes_back(const CriContainer *known, RunState news)
 {
-    return known == RUN_EXITED ? news != RUN_EXITED : known != RUN_UNKNOWN && news < known;
+    return known->fact.state == RUN_EXITED ? news != RUN_EXITED : news == RUN_CREATED && known->ran;
 }
 
 /* The kubelet's getTerminationMessage (kuberuntime_container.go): what the container wrote, else, if it failed and the Pod wants it, the
@@ -287,6 +296,7 @@ void cri_saw_start(CriRuntime *rt, CriContainer *c, int64_t at_ns)
         return;
     f->state = RUN_RUNNING;
     f->started_at_ns = at_ns;
+    c->ran = true;
     cri_changed(rt, c->pod);
 }
 
@@ -312,16 +322,30 @@ void cri_saw_exit(CriRuntime *rt, CriContainer *c, uint32_t code, int64_t at_ns)
     cri_changed(rt, c->pod);
 }
 
+/* The kernel's word may come after the end. */
+void cri_saw_oom(CriRuntime *rt, CriContainer *c)
+{
+    ContainerFact *f = &c->fact;
+    c->oom = true;
+    if (f->state != RUN_EXITED || !f->exit_known || !str_eq(f->reason, "Error"))
+        return;
+    mem_set_str(&f->reason, plain_reason(c));
+    cri_changed(rt, c->pod);
+}
+
 static void saw_end(CriContainer *c, const Cri__ContainerStatus *s)
 {
     ContainerFact *f = &c->fact;
     bool known_already = f->state == RUN_EXITED && f->exit_known;
     c->end_by_event = false;
+    /* containerd and CRI-O write 255 and "Unknown" when the process ended while nobody looked, or its task is gone. */
+    bool known = !(s->exit_code == 255 && str_eq(s->reason, "Unknown"));
+    if (known_already && (!known || s->exit_code != f->exit_code))
+        return; /* the runtime died between the event and its records; and what was told once has been acted upon */
     f->state = RUN_EXITED;
     f->finished_at_ns = moment(s->finished_at);
     f->exit_code = s->exit_code;
-    /* containerd and CRI-O write 255 and "Unknown" when the process ended while nobody looked, or its task is gone. */
-    f->exit_known = !(s->exit_code == 255 && str_eq(s->reason, "Unknown"));
+    f->exit_known = known;
     mem_set_str(&f->reason, str_empty(s->reason) ? plain_reason(c) : s->reason);
     if (known_already)
         return;
@@ -332,37 +356,51 @@ static void saw_end(CriContainer *c, const Cri__ContainerStatus *s)
     take_last_words(c);
 }
 
+/* What never changes, from whichever status is the first. */
+static void what_it_is(CriContainer *c, const Cri__ContainerStatus *s)
+{
+    ContainerFact *f = &c->fact;
+    f->name = mem_dup_str(s->metadata->name);
+    f->attempt = s->metadata->attempt;
+    f->image = text_of(s->image ? s->image->user_specified_image : NULL);
+    if (!f->image)
+        f->image = text_of(s->image ? s->image->image : NULL);
+    f->spec_hash = text_of(NOTE(s, annotations, NOTE_HASH));
+    f->created_at_ns = moment(s->created_at);
+    c->key = text_of(NOTE(s, annotations, NOTE_KEY));
+    c->message_file = text_of(NOTE(s, annotations, NOTE_MESSAGE_FILE));
+    c->message_from_logs = str_eq(NOTE(s, annotations, NOTE_MESSAGE_POLICY), "FallbackToLogsOnError");
+}
+
+static void how_it_is(CriContainer *c, const Cri__ContainerStatus *s)
+{
+    ContainerFact *f = &c->fact;
+    if (s->started_at > 0)
+        f->started_at_ns = s->started_at;
+    c->ran = c->ran || run_state(s->state) == RUN_RUNNING || f->started_at_ns != NS_NONE;
+    if (run_state(s->state) == RUN_EXITED)
+        saw_end(c, s);
+    else
+        f->state = run_state(s->state);
+}
+
 void cri_saw_container(CriRuntime *rt, const char *sandbox_id, const Cri__ContainerStatus *s)
 {
     if (!s || !ours(rt, NOTE(s, labels, LABEL_ROOT)) || !s->metadata)
         return;
     CriContainer *c = container_make(rt, NOTE(s, labels, LABEL_POD_UID), s->id);
-    if (!c || goes_back(c->fact.state, run_state(s->state)))
+    if (!c)
         return;
     ContainerFact *f = &c->fact;
-    bool new = !f->name;
-    if (new) {
-        f->name = mem_dup_str(s->metadata->name);
-        f->attempt = s->metadata->attempt;
-        f->image = text_of(s->image ? s->image->user_specified_image : NULL);
-        if (!f->image)
-            f->image = text_of(s->image ? s->image->image : NULL);
-        f->spec_hash = text_of(NOTE(s, annotations, NOTE_HASH));
-        c->key = text_of(NOTE(s, annotations, NOTE_KEY));
-        c->message_file = text_of(NOTE(s, annotations, NOTE_MESSAGE_FILE));
-        c->message_from_logs = str_eq(NOTE(s, annotations, NOTE_MESSAGE_POLICY), "FallbackToLogsOnError");
-    }
+    if (!f->name)
+        what_it_is(c, s);
     if (sandbox_id)
         mem_set_str(&f->sandbox_id, sandbox_id);
     mem_set_str(&f->image_id, str_empty(s->image_id) ? s->image_ref : s->image_id);
     if (!str_empty(s->log_path))
         mem_set_str(&f->log_path, s->log_path);
-    f->created_at_ns = moment(s->created_at);
-    f->started_at_ns = moment(s->started_at);
-    if (run_state(s->state) == RUN_EXITED)
-        saw_end(c, s);
-    else
-        f->state = run_state(s->state);
+    if (!goes_back(c, run_state(s->state)))
+        how_it_is(c, s);
     cri_changed(rt, c->pod);
 }
 
@@ -375,7 +413,22 @@ bool cri_listed_container(CriRuntime *rt, const Cri__Container *c, uint64_t list
     if (!k)
         return false;
     mem_set_str(&k->fact.sandbox_id, c->pod_sandbox_id);
-    return !k->fact.name || (run_state(c->state) != k->fact.state && !goes_back(k->fact.state, run_state(c->state)));
+    return !k->fact.name || (run_state(c->state) != k->fact.state && !goes_back(k, run_state(c->state)));
+}
+
+/* RemovePodSandbox removes its containers as well. */
+void cri_sandbox_removed(CriRuntime *rt, const char *id)
+{
+    SCOPED(strvec_done) StrVec inside = {0};
+    CriPod *p;
+    if (!cri_sandbox(rt, id, &p))
+        return;
+    LIST_EACH(c, &p->containers)
+        if (str_eq((*c)->fact.sandbox_id, id))
+            strvec_add(&inside, (*c)->fact.id);
+    for (size_t i = 0; i < inside.n; i++)
+        cri_container_gone(rt, inside.v[i]);
+    cri_sandbox_gone(rt, id);
 }
 
 /* --- the whole ---------------------------------------------------------------------------------------------------------------- */
@@ -397,31 +450,6 @@ void cri_sweep(CriRuntime *rt, const StrIndex *named, uint64_t list)
         cri_sandbox_gone(rt, sandboxes.v[i]);
 }
 
-static int newest_first(int64_t a, int64_t b)
-{
-    return a < b ? 1 : a > b ? -1 : 0;
-}
-
-static int by_sandbox_age(const void *a, const void *b)
-{
-    return newest_first(((const SandboxFact *)a)->created_at_ns, ((const SandboxFact *)b)->created_at_ns);
-}
-
-static int by_container_age(const void *a, const void *b)
-{
-    return newest_first(((const ContainerFact *)a)->created_at_ns, ((const ContainerFact *)b)->created_at_ns);
-}
-
-static void sandbox_copy(SandboxFact *dst, const SandboxFact *src)
-{
-    *dst = *src;
-    dst->id = mem_dup_str(src->id);
-    dst->ips.n = 0;
-    dst->ips.v = NULL;
-    LIST_EACH(ip, &src->ips)
-        *LIST_ADD(&dst->ips) = mem_dup_str(*ip);
-}
-
 static void standby_fact(StandbyFact *s, const CriContainer *c)
 {
     const ContainerFact *f = &c->fact;
@@ -436,8 +464,8 @@ void cri_facts(CriRuntime *rt, const char *uid, PodFacts *out)
     if (!p)
         return;
     LIST_EACH(s, &p->sandboxes)
-        if (!p->making_sandbox || (*s)->fact.attempt != p->making_attempt)
-            sandbox_copy(LIST_ADD(&out->sandboxes), &(*s)->fact);
+        if ((*s)->known && (!p->making_sandbox || (*s)->fact.attempt != p->making_attempt))
+            sandbox_fact_copy(LIST_ADD(&out->sandboxes), &(*s)->fact);
     LIST_EACH(c, &p->containers) {
         const CriContainer *k = *c;
         if (!k->fact.name || !k->fact.sandbox_id)
@@ -447,10 +475,7 @@ void cri_facts(CriRuntime *rt, const char *uid, PodFacts *out)
         else
             container_fact_copy(LIST_ADD(&out->containers), &k->fact);
     }
-    if (out->sandboxes.n > 1)
-        qsort(out->sandboxes.v, out->sandboxes.n, sizeof out->sandboxes.v[0], by_sandbox_age);
-    if (out->containers.n > 1)
-        qsort(out->containers.v, out->containers.n, sizeof out->containers.v[0], by_container_age);
+    pod_facts_sort(out);
 }
 
 void cri_cache_done(CriRuntime *rt)

@@ -118,6 +118,21 @@ void cri_calls_cancel(CriRuntime *rt)
     }
 }
 
+void *cri_request_copy(const void *request)
+{
+    SCOPED(mem_free) uint8_t *bytes = mem_alloc(protobuf_c_message_get_packed_size(request) + 1);
+    size_t n = protobuf_c_message_pack(request, bytes);
+    void *copy = protobuf_c_message_unpack(((const ProtobufCMessage *)request)->descriptor, NULL, n, bytes);
+    if (!copy)
+        abort(); /* out of memory */
+    return copy;
+}
+
+Err *cri_refused(const Runtime *rt)
+{
+    return ((const CriRuntime *)rt)->closing ? err_new(ERR_UNAVAILABLE, 0, "the runtime is closing") : NULL;
+}
+
 static void later_closed(uv_handle_t *h)
 {
     free(h->data);

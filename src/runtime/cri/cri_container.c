@@ -24,6 +24,8 @@ struct CriCreate {
 
 static void create_finish(CreateOp *op, Err *e)
 {
+    if (e && !op->rt->closing)
+        cri_watch_list(op->rt); /* it may be there all the same, or something that we do not know has its name */
     op->done(op->arg, e ? NULL : op->id, e && !e->reason[0] ? err_reason(e, "CreateContainerError") : e);
     cri__create_container_request__free_unpacked(op->request, NULL);
     err_free(op->failed);
@@ -192,22 +194,21 @@ static Err *make(CriRuntime *rt, const char *uid, const char *sandbox_id, const 
                  void *arg)
 {
     char request_id[33];
+    Err *e = cri_refused(&rt->base);
+    if (e)
+        return e;
     SCOPED(cri_arena_done) CriArena a = {0};
     Cri__CreateContainerRequest q = CRI__CREATE_CONTAINER_REQUEST__INIT;
     SCOPED(mem_free) char *sandbox = mem_dup_str(sandbox_id);
     os_random_hex(request_id, 16);
     q.pod_sandbox_id = sandbox;
     q.sandbox_config = cri_sandbox_config(&a, rt, c->sandbox, NULL);
-    Err *e = cri_container_config(&a, rt, c, request_id, key, &q.config);
+    e = cri_container_config(&a, rt, c, request_id, key, &q.config);
     if (e)
         return e;
-    SCOPED(mem_free) uint8_t *bytes = mem_alloc(cri__create_container_request__get_packed_size(&q) + 1);
-    size_t n = cri__create_container_request__pack(&q, bytes);
     CreateOp *op = NEW(CreateOp);
     *op = (CreateOp){.rt = rt, .uid = mem_dup_str(uid), .sandbox_id = mem_dup_str(sandbox_id), .done = done, .arg = arg,
-                     .request = cri__create_container_request__unpack(NULL, n, bytes)};
-    if (!op->request)
-        abort(); /* out of memory */
+                     .request = cri_request_copy(&q)};
     memcpy(op->request_id, request_id, sizeof request_id);
     clear_name(op);
     return NULL;
@@ -316,8 +317,10 @@ static void start_send(Op *op)
 Err *cri_container_start(Runtime *rt, const char *uid, const char *id, RuntimeDone *done, void *arg)
 {
     (void)uid;
-    start_send(op_new((CriRuntime *)rt, id, done, arg));
-    return NULL;
+    Err *e = cri_refused(rt);
+    if (!e)
+        start_send(op_new((CriRuntime *)rt, id, done, arg));
+    return e;
 }
 
 /* --- stop */
@@ -332,7 +335,7 @@ static void on_stopped(void *arg, int code, const ProtobufCMessage *answer, Err 
         err = NULL;
     }
     CriContainer *c = cri_container(op->rt, op->id);
-    if (!err && c && c->fact.state != RUN_EXITED)
+    if (!err && c && (c->fact.state == RUN_RUNNING || c->fact.state == RUN_UNKNOWN))
         cri_ask_container(op->rt, op->id); /* it has ended: the runtime said so by answering */
     cri_watch_expect(op->rt);
     op_finish(op, err);
@@ -358,6 +361,9 @@ Err *cri_container_signal(Runtime *base, const char *uid, const char *id, int si
 {
     CriRuntime *rt = (CriRuntime *)base;
     (void)uid;
+    Err *e = cri_refused(base);
+    if (e)
+        return e;
     if (signal) {
         stop_send(op_new(rt, id, done, arg), 0);
         return NULL;
@@ -391,6 +397,13 @@ static void on_one_killed(void *arg, Err *err)
 Err *cri_containers_kill(Runtime *rt, const char *uid, const char *const *ids, size_t n, RuntimeDone *done, void *arg)
 {
     (void)uid;
+    Err *e = cri_refused(rt);
+    if (e)
+        return e;
+    if (!n) {
+        cri_later((CriRuntime *)rt, 0, answer_now, op_new((CriRuntime *)rt, "", done, arg));
+        return NULL;
+    }
     KillAll *k = NEW(KillAll);
     *k = (KillAll){.done = done, .arg = arg, .left = n};
     for (size_t i = 0; i < n; i++)
@@ -428,8 +441,10 @@ static void on_removed(void *arg, int code, const ProtobufCMessage *answer, Err 
 Err *cri_container_remove(Runtime *rt, const char *uid, const char *id, RuntimeDone *done, void *arg)
 {
     (void)uid;
-    remove_send((CriRuntime *)rt, id, on_removed, op_new((CriRuntime *)rt, id, done, arg));
-    return NULL;
+    Err *e = cri_refused(rt);
+    if (!e)
+        remove_send((CriRuntime *)rt, id, on_removed, op_new((CriRuntime *)rt, id, done, arg));
+    return e;
 }
 
 /* --- exec */
@@ -458,6 +473,9 @@ Err *cri_exec_sync(Runtime *rt, const char *uid, const char *id, const char *con
                    RuntimeExecDone *done, void *arg)
 {
     (void)uid;
+    Err *e = cri_refused(rt);
+    if (e)
+        return e;
     Op *op = op_new((CriRuntime *)rt, id, NULL, arg);
     op->exec_done = done;
     op->max_output = max_output;

@@ -5,7 +5,7 @@
 typedef struct {
     CriRuntime *rt;
     char *reference, *normal, *id;
-    bool pull;
+    bool pull, pulled;
     RuntimeImageDone *done;
     void *arg;
     ImageAuthList auths; /* tried in order */
@@ -71,6 +71,10 @@ static void on_status(void *arg, int code, const ProtobufCMessage *answer, Err *
         pull(op);
         return;
     }
+    if (op->pulled && !r->image) {
+        finish(op, err_reason(err_new(ERR_NOT_FOUND, 0, "image \"%s\" is not there after it was pulled", op->reference), "ErrImagePull"));
+        return;
+    }
     finish(op, r->image ? NULL
                         : err_reason(err_new(ERR_NOT_FOUND, 0, "Container image \"%s\" is not present with pull policy of Never",
                                              op->reference),
@@ -81,6 +85,7 @@ static void on_pulled_status(void *arg, int code, const ProtobufCMessage *answer
 {
     ImageOp *op = arg;
     op->pull = false;
+    op->pulled = true;
     on_status(op, code, answer, err);
 }
 
@@ -138,7 +143,9 @@ Err *cri_image_ensure(Runtime *base, const char *reference, const char *policy, 
                       RuntimeImageDone *done, void *arg)
 {
     char *normal = NULL;
-    Err *e = image_ref_normalize(reference, &normal);
+    Err *e = cri_refused(base);
+    if (!e)
+        e = image_ref_normalize(reference, &normal);
     if (e)
         return e;
     ImageOp *op = NEW(ImageOp);

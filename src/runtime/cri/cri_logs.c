@@ -8,7 +8,8 @@
 #include "os/podlog.h"
 #include "runtime/cri/cri_priv.h"
 
-#define LOOK_MS 10000 /* containerLogMonitorInterval */
+#define LOOK_NS (10 * NS_PER_S) /* containerLogMonitorInterval */
+#define FILES   5              /* containerLogMaxFiles */
 
 struct CriLogs {
     CriRuntime *rt;
@@ -64,14 +65,16 @@ static void on_look(uv_timer_t *t)
         }
 }
 
-void cri_logs_start(CriRuntime *rt, int64_t max_bytes, int max_files)
+void cri_logs_start(CriRuntime *rt, const CriRuntimeConfig *config)
 {
-    if (max_bytes <= 0)
+    uint64_t look_ms = (uint64_t)((config->log_look_ns ? config->log_look_ns : LOOK_NS) / NS_PER_MS);
+    if (config->log_max_bytes <= 0)
         return;
     CriLogs *l = rt->logs = NEW(CriLogs);
-    *l = (CriLogs){.rt = rt, .timer.data = l, .max_bytes = max_bytes, .max_files = max_files ? max_files : 5};
+    *l = (CriLogs){.rt = rt, .timer.data = l, .max_bytes = config->log_max_bytes,
+                    .max_files = config->log_max_files ? config->log_max_files : FILES};
     (void)uv_timer_init(rt->loop, &l->timer);
-    (void)uv_timer_start(&l->timer, on_look, LOOK_MS, LOOK_MS);
+    (void)uv_timer_start(&l->timer, on_look, look_ms, look_ms);
 }
 
 static void logs_closed(uv_handle_t *h)

@@ -46,6 +46,8 @@ typedef struct {
     SandboxFact fact;
     uint64_t born;  /* rt->listed when it came to be known */
     bool asked;     /* a status request is under way */
+    bool known;     /* its status has been seen: a list alone is no fact */
+    bool ended;     /* it was ready, or was stopped: never ready again */
 } CriSandbox;
 
 typedef struct {
@@ -56,6 +58,7 @@ typedef struct {
     bool message_from_logs, oom, asked, removing;
     bool start_refused; /* the runtime itself told us so */
     bool end_by_event;  /* containerd's event told it; CRI's own record may still be behind */
+    bool ran;           /* it was seen running: it is never only created again */
     unsigned asks;      /* in a row that said it still runs, after its end was told */
     char *log_dir;      /* of its sandbox; NULL = not known */
     uint64_t born;
@@ -108,6 +111,10 @@ typedef struct {
 /* Never answers from within. <options> may be NULL. */
 void cri_call(CriRuntime *rt, CriMethod m, const void *request, const CriCallOptions *options, CriReply *reply, void *arg);
 void cri_calls_cancel(CriRuntime *rt);
+/* A request that outlives what it borrows from: protobuf_c_message_free_unpacked(). */
+void *cri_request_copy(const void *request);
+/* Why no request is accepted: whoever asks again from within the last answers would not be answered. NULL: it is. */
+MUST_USE Err *cri_refused(const Runtime *rt);
 /* After such an answer nobody knows whether it was done. */
 bool cri_in_doubt(int code);
 /* fn(arg, cancelled) from the loop, <ms> from now. */
@@ -122,6 +129,7 @@ CriContainer *cri_container(CriRuntime *rt, const char *id);
 CriSandbox *cri_sandbox(CriRuntime *rt, const char *id, CriPod **ret_pod /* may be NULL */);
 void cri_changed(CriRuntime *rt, const CriPod *p);
 /* What the runtime said. What is not ours, or was removed, is left alone. */
+void cri_sandbox_stopped(CriRuntime *rt, const char *id);
 void cri_saw_sandbox(CriRuntime *rt, const Cri__PodSandboxStatus *s);
 void cri_saw_container(CriRuntime *rt, const char *sandbox_id /* NULL = as known */, const Cri__ContainerStatus *s);
 /* A list's item; returns true if its status should be asked for. */
@@ -130,8 +138,10 @@ bool cri_listed_container(CriRuntime *rt, const Cri__Container *c, uint64_t list
 /* A start, an end that was told by an event, before the runtime's own records have it. */
 void cri_saw_start(CriRuntime *rt, CriContainer *c, int64_t at_ns);
 void cri_saw_exit(CriRuntime *rt, CriContainer *c, uint32_t code, int64_t at_ns);
+void cri_saw_oom(CriRuntime *rt, CriContainer *c);
 void cri_container_gone(CriRuntime *rt, const char *id);
 void cri_sandbox_gone(CriRuntime *rt, const char *id);
+void cri_sandbox_removed(CriRuntime *rt, const char *id); /* with all that was in it */
 /* What list <list> did not name, and was known when it was asked for, is gone. */
 void cri_sweep(CriRuntime *rt, const StrIndex *named, uint64_t list);
 void cri_facts(CriRuntime *rt, const char *uid, PodFacts *out);
@@ -170,7 +180,7 @@ Err *cri_image_user(Runtime *rt, const char *image_id, int64_t *ret_uid, char **
 const CriImageUser *cri_user_of(const CriRuntime *rt, const char *image_id); /* NULL = not known */
 
 /* --- cri_logs.c */
-void cri_logs_start(CriRuntime *rt, int64_t max_bytes, int max_files);
+void cri_logs_start(CriRuntime *rt, const CriRuntimeConfig *config);
 void cri_logs_stop(CriRuntime *rt);
 
 /* --- the vtable's other functions */

@@ -11,7 +11,7 @@ typedef struct {
     char *uid, *id;
     char request_id[33];
     uint32_t attempt;
-    Cri__RunPodSandboxRequest *unpacked; /* sent again when nothing is there */
+    Cri__RunPodSandboxRequest *request; /* owned: sent again when nothing is there */
     unsigned tries;
     RuntimeIdDone *id_done;
     RuntimeDone *done;
@@ -22,8 +22,8 @@ typedef struct {
 
 static void op_free(SandboxOp *op)
 {
-    if (op->unpacked)
-        cri__run_pod_sandbox_request__free_unpacked(op->unpacked, NULL);
+    if (op->request)
+        cri__run_pod_sandbox_request__free_unpacked(op->request, NULL);
     err_free(op->failed);
     free(op->uid);
     free(op->id);
@@ -36,6 +36,8 @@ static void run_finish(SandboxOp *op, Err *e)
 {
     CriRuntime *rt = op->rt;
     CriPod *p = cri_pod(rt, op->uid);
+    if (e && !rt->closing)
+        cri_watch_list(rt); /* it may be there all the same */
     if (p) {
         p->making_sandbox = false;
         cri_changed(rt, p);
@@ -117,7 +119,7 @@ static void on_run(void *arg, int code, const ProtobufCMessage *answer, Err *err
 static void run_send(SandboxOp *op)
 {
     op->tries++;
-    cri_call(op->rt, CRI_RUN_POD_SANDBOX, op->unpacked, NULL, on_run, op);
+    cri_call(op->rt, CRI_RUN_POD_SANDBOX, op->request, NULL, on_run, op);
 }
 
 /* The kubelet makes the Pod's cgroup before the sandbox, so that the runtime's own are below it, within the Pod's limits. With systemd
@@ -134,12 +136,16 @@ static Err *make_cgroup(CriRuntime *rt, const SandboxConfig *c)
 Err *cri_sandbox_run(Runtime *base, const SandboxConfig *c, RuntimeIdDone *done, void *arg)
 {
     CriRuntime *rt = (CriRuntime *)base;
-    CriPod *p = cri_pod_make(rt, c->uid);
-    if (p->making_sandbox)
+    CriPod *p = cri_pod(rt, c->uid);
+    Err *e = cri_refused(base);
+    if (e)
+        return e;
+    if (p && p->making_sandbox)
         return err_new(ERR_EXISTS, 0, "a sandbox of Pod %s is being made already", c->name);
-    Err *e = make_cgroup(rt, c);
+    e = make_cgroup(rt, c);
     if (e)
         return err_reason(err_wrap(e, "make the cgroup of Pod %s", c->name), "FailedCreatePodSandBox");
+    p = cri_pod_make(rt, c->uid);
     p->making_sandbox = true;
     p->making_attempt = c->attempt;
     SandboxOp *op = NEW(SandboxOp);
@@ -148,12 +154,7 @@ Err *cri_sandbox_run(Runtime *base, const SandboxConfig *c, RuntimeIdDone *done,
     SCOPED(cri_arena_done) CriArena a = {0};
     Cri__RunPodSandboxRequest q = CRI__RUN_POD_SANDBOX_REQUEST__INIT;
     q.config = cri_sandbox_config(&a, rt, c, op->request_id);
-    /* A copy that outlives the call. */
-    SCOPED(mem_free) uint8_t *bytes = mem_alloc(cri__run_pod_sandbox_request__get_packed_size(&q) + 1);
-    size_t n = cri__run_pod_sandbox_request__pack(&q, bytes);
-    op->unpacked = cri__run_pod_sandbox_request__unpack(NULL, n, bytes);
-    if (!op->unpacked)
-        abort(); /* out of memory */
+    op->request = cri_request_copy(&q);
     cri_watch_expect(rt);
     run_send(op);
     return NULL;
@@ -190,7 +191,7 @@ static void on_removed(void *arg, int code, const ProtobufCMessage *answer, Err 
         return;
     }
     err_free(err);
-    cri_sandbox_gone(op->rt, op->id);
+    cri_sandbox_removed(op->rt, op->id);
     op->tries = 0;
     drop_cgroup(op, op->rt->closing);
 }
@@ -209,12 +210,8 @@ static void on_stopped(void *arg, int code, const ProtobufCMessage *answer, Err 
         cri_call(op->rt, CRI_REMOVE_POD_SANDBOX, &q, &(CriCallOptions){.repeat = true}, on_removed, op);
         return;
     }
-    CriPod *p = NULL;
-    CriSandbox *s = err ? NULL : cri_sandbox(op->rt, op->id, &p);
-    if (s && s->fact.state != SANDBOX_NOT_READY) {
-        s->fact.state = SANDBOX_NOT_READY;
-        cri_changed(op->rt, p);
-    }
+    if (!err)
+        cri_sandbox_stopped(op->rt, op->id);
     cri_watch_expect(op->rt);
     end_finish(op, err);
 }
@@ -222,6 +219,9 @@ static void on_stopped(void *arg, int code, const ProtobufCMessage *answer, Err 
 static Err *end_sandbox(Runtime *base, const char *uid, const char *id, bool remove, RuntimeDone *done, void *arg)
 {
     CriRuntime *rt = (CriRuntime *)base;
+    Err *e = cri_refused(base);
+    if (e)
+        return e;
     SandboxOp *op = NEW(SandboxOp);
     *op = (SandboxOp){.rt = rt, .uid = mem_dup_str(uid), .id = mem_dup_str(id), .done = done, .remove = remove, .arg = arg};
     Cri__StopPodSandboxRequest q = CRI__STOP_POD_SANDBOX_REQUEST__INIT;

@@ -43,6 +43,7 @@ struct CriWatch {
     StrIndex named;       /* ids of the list under way */
     StrVec names;         /* owns its keys */
     uint64_t list;
+    LIST_OF(struct Ask *) asks; /* under way, or waiting to be sent again */
     unsigned open_handles;
 };
 
@@ -85,7 +86,7 @@ static void hurry(CriWatch *w)
 
 /* --- one container's, one sandbox's status ----------------------------------------------------------------------------------- */
 
-typedef struct {
+typedef struct Ask {
     CriRuntime *rt;
     char *id;
     uv_timer_t timer;
@@ -96,6 +97,15 @@ static void ask_freed(uv_handle_t *h)
     Ask *a = h->data;
     free(a->id);
     free(a);
+}
+
+static void ask_end(CriWatch *w, Ask *a)
+{
+    for (size_t i = 0; i < w->asks.n; i++)
+        if (w->asks.v[i] == a)
+            w->asks.v[i] = w->asks.v[--w->asks.n];
+    w->asking--;
+    uv_close((uv_handle_t *)&a->timer, ask_freed);
 }
 
 static void on_container_status(void *arg, int code, const ProtobufCMessage *answer, Err *err);
@@ -121,10 +131,10 @@ static void on_container_status(void *arg, int code, const ProtobufCMessage *ans
         cri_saw_container(rt, NULL, r->status);
     else if (code == GRPC_NOT_FOUND)
         cri_container_gone(rt, a->id);
-    err_free(err); /* the next list tells */
+    err_free(err); /* the next list tells, at the latest */
     CriContainer *c = cri_container(rt, a->id);
     /* Its end was told by an event, and the runtime's records do not have it yet. */
-    if (c && r && c->asks && c->fact.state != RUN_EXITED && c->asks < ASKS_MAX && !rt->closing) {
+    if (c && c->asks && c->fact.state != RUN_EXITED && c->asks < ASKS_MAX && !rt->closing) {
         c->asks++;
         (void)uv_timer_start(&a->timer, on_ask_again, ASK_AGAIN_MS, 0);
         return;
@@ -133,9 +143,7 @@ static void on_container_status(void *arg, int code, const ProtobufCMessage *ans
         c->asks = 0;
         c->asked = false;
     }
-    if (rt->watch)
-        rt->watch->asking--;
-    uv_close((uv_handle_t *)&a->timer, ask_freed);
+    ask_end(rt->watch, a);
 }
 
 static void ask(CriRuntime *rt, CriContainer *c)
@@ -146,6 +154,7 @@ static void ask(CriRuntime *rt, CriContainer *c)
     rt->watch->asking++;
     Ask *a = NEW(Ask);
     *a = (Ask){.rt = rt, .id = mem_dup_str(c->fact.id), .timer.data = a};
+    *LIST_ADD(&rt->watch->asks) = a;
     (void)uv_timer_init(rt->loop, &a->timer);
     ask_send(a);
 }
@@ -360,8 +369,10 @@ static void on_cri_event(void *arg, const uint8_t *bytes, size_t n)
     cri_saw_sandbox(rt, e->pod_sandbox_status);
     for (size_t i = 0; i < e->n_containers_statuses; i++)
         cri_saw_container(rt, sandbox, e->containers_statuses[i]);
-    if (e->container_event_type == CRI__CONTAINER_EVENT_TYPE__CONTAINER_DELETED_EVENT)
+    if (e->container_event_type == CRI__CONTAINER_EVENT_TYPE__CONTAINER_DELETED_EVENT) {
         cri_container_gone(rt, e->container_id);
+        cri_sandbox_gone(rt, e->container_id); /* told in the same way */
+    }
     cri__container_event_response__free_unpacked(e, NULL);
 }
 
@@ -403,7 +414,7 @@ static void on_oom_event(CriRuntime *rt, const Ctrd__Envelope *e)
     Ctrd__TaskOOM *x = ctrd__task_oom__unpack(NULL, e->event->value.len, e->event->value.data);
     CriContainer *c = x ? cri_container(rt, x->container_id) : NULL;
     if (c)
-        c->oom = true;
+        cri_saw_oom(rt, c);
     ctrd__task_oom__free_unpacked(x, NULL);
 }
 
@@ -467,6 +478,7 @@ static void watch_closed(uv_handle_t *h)
         return;
     strindex_done(&w->named);
     strvec_done(&w->names);
+    free(w->asks.v);
     free(w);
 }
 
@@ -475,6 +487,8 @@ void cri_watch_stop(CriRuntime *rt)
     CriWatch *w = MOVE(rt->watch, NULL);
     if (!w)
         return;
+    while (w->asks.n) /* their calls have been cancelled: those that wait to be sent again */
+        ask_end(w, w->asks.v[0]);
     Stream *streams[] = {&w->cri, &w->containerd};
     for (size_t i = 0; i < ARRAY_LEN(streams); i++) {
         if (streams[i]->call)

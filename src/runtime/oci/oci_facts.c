@@ -5,21 +5,6 @@ static char *text_of(const json_t *o, const char *key)
     return mem_dup_str(json_str(o, key));
 }
 
-static int newest_first(int64_t a, int64_t b)
-{
-    return a < b ? 1 : a > b ? -1 : 0;
-}
-
-static int by_sandbox_age(const void *a, const void *b)
-{
-    return newest_first(((const SandboxFact *)a)->created_at_ns, ((const SandboxFact *)b)->created_at_ns);
-}
-
-static int by_container_age(const void *a, const void *b)
-{
-    return newest_first(((const ContainerFact *)a)->created_at_ns, ((const ContainerFact *)b)->created_at_ns);
-}
-
 static void sandbox_fact(const char *id, const json_t *o, PodFacts *out)
 {
     SandboxFact *s = LIST_ADD(&out->sandboxes);
@@ -99,8 +84,5 @@ void oci_facts_from_json(const json_t *facts, const char *hidden_sandbox, PodFac
         if (!str_eq(id, hidden_sandbox))
             sandbox_fact(id, o, out);
     json_object_foreach(json_object_get(facts, "containers"), id, o) container_fact(id, o, out);
-    if (out->sandboxes.n > 1)
-        qsort(out->sandboxes.v, out->sandboxes.n, sizeof out->sandboxes.v[0], by_sandbox_age);
-    if (out->containers.n > 1)
-        qsort(out->containers.v, out->containers.n, sizeof out->containers.v[0], by_container_age);
+    pod_facts_sort(out);
 }
