@@ -76,7 +76,7 @@ class Peer:
         """Everything gone."""
 
 
-def _phases(begin, board, noticed=None, dead=None):
+def phases_of(begin, board, noticed=None, dead=None):
     """The time until the last start, and the phases in order, from <begin>."""
     first, last = board.first(START), board.last(START)
     marks = {"noticed": noticed, "all dead": dead, "first start": first, "last start": last}
@@ -138,7 +138,7 @@ class ReprisePeer(Peer):
     def restart(self):
         self.agent.restart()
         exit_ns = self.board.first(EXIT)
-        return _phases(exit_ns, self.board, *self.agent.phases(exit_ns))
+        return phases_of(exit_ns, self.board, *self.agent.phases(exit_ns))
 
     def stop(self):
         self.agent.stop()
@@ -201,7 +201,7 @@ class Crun(Peer):
         begin = self.shell.begin(f"crun_restart {self.containers} {self.pods}")
         self.board.wait(120)
         self.shell.end()
-        return _phases(begin, self.board)
+        return phases_of(begin, self.board)
 
     def stop(self):
         self.shell.run(f"crun_down {self.containers} {self.pods}")
@@ -236,7 +236,7 @@ class _Podman(Peer):
             self.board.wait(120)
         finally:
             self.podman.shell.end()
-        return _phases(begin, self.board)
+        return phases_of(begin, self.board)
 
     def stop(self):
         self.podman.shell.run(f"podman kube down {self.manifest}", check=False)
@@ -359,25 +359,13 @@ class S6(Peer):
         self.board.expect(4)
         self.board.release()
         self.board.wait(20)
-        return _phases(self.board.first(EXIT), self.board)
+        return phases_of(self.board.first(EXIT), self.board)
 
     def stop(self):
         subprocess.run(["s6-svscanctl", "-t", self.services], check=False)
         self.process.wait(10)
 
 
-class Containerd(Peer):
-    """The place for reprise on containerd: when `reprise run --runtime=cri` is there, this is ReprisePeer with that option
-    (Reprise.options) and a containerd of the benchmark's own, and missing() looks for containerd."""
-
-    ident, name = "containerd", "containerd over CRI, plain order"
-    settings = "Not measured."
-
-    @classmethod
-    def missing(cls):
-        return "reprise has no CRI runtime yet (--runtime=cri), and nothing else here drives containerd in the plain order"
-
-
 def restart_peers(reprise):
     """All peers of the restart benchmark; the floor first, since ratios are to it."""
-    return [Floor, Spawn, *reprise_peers(reprise), Crun, S6, PodmanRestart, PodmanReplace, PodmanReplaceNoInit, Containerd]
+    return [Floor, Spawn, *reprise_peers(reprise), Crun, S6, PodmanRestart, PodmanReplace, PodmanReplaceNoInit]

@@ -24,12 +24,14 @@ def choose(full, quick):
     return quick if QUICK else full
 
 
-def options(doc, runs, idle_ms=150, runs_help="restarts of each peer"):
+def options(doc, runs, idle_ms=150, runs_help="restarts of each peer", runtime=False):
     p = argparse.ArgumentParser(description=doc.split("\n\n")[0], epilog="BENCH_QUICK=1 in the environment: fewer runs and sizes.")
     p.add_argument("--runs", type=int, default=runs, metavar="N", help=f"{runs_help} (%(default)s)")
     p.add_argument("--idle-ms", type=int, default=idle_ms, metavar="N", help="idleness before each, in ms (%(default)s)")
     p.add_argument("--build", default=os.environ.get("BUILD", "build"), help="build directory ($BUILD, build)")
     p.add_argument("-o", dest="output", choices=("table", "json"), default="table", help="how to print the results (%(default)s)")
+    if runtime:
+        p.add_argument("--runtime", choices=("all", "cri"), default="all", help="all peers, or only the floor, the embedded runtime and what runs over CRI (%(default)s)")
     args = p.parse_args()
     if args.runs < 1 or args.idle_ms < 0:
         p.error("--runs must be at least 1, --idle-ms at least 0")

@@ -1,4 +1,5 @@
 """Drives `reprise run`: one agent with one or many Pods, in one mode of preparing ahead; and reads its shims' journals."""
+import calendar
 import glob
 import json
 import os
@@ -37,7 +38,6 @@ class Reprise:
     def options(self, mode, extra=()):
         opts = [f"--root={self.root}", f"--run-dir={self.run_dir}", f"--log-dir={self.nest.path('log')}",
                 f"--cni-conf-dir={self.no_cni}", "--restart-backoff=off"]
-        # A runtime behind containerd would be one more option here, and one more mode: --runtime=cri.
         return opts + ([f"--prepare={mode}"] if mode != "plain" else []) + list(extra)
 
 
@@ -100,6 +100,38 @@ class Journal:
         return len(self.standing_by()) >= standby and not self.trash
 
 
+class Statuses:
+    """The lines of `reprise run -o json`, read as they come: each with the moment of which it tells."""
+
+    def __init__(self, path):
+        self.path, self.offset = path, 0
+
+    def read(self):
+        """[(CLOCK_MONOTONIC ns, Pod)] of the new lines."""
+        offset = time.clock_gettime_ns(time.CLOCK_REALTIME) - time.monotonic_ns()
+        with open(self.path, "rb") as f:
+            f.seek(self.offset)
+            data = f.read()
+        whole = data[: data.rfind(b"\n") + 1]
+        self.offset += len(whole)
+        lines = [json.loads(line) for line in whole.splitlines()]
+        return [(_ns(e["at"]) - offset, e["object"]) for e in lines]
+
+
+def _ns(text):
+    """Of 2026-01-02T15:04:05.123456789Z."""
+    return calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")) * 10**9 + int(text[20:29])
+
+
+def _restarting(pod):
+    return next((c["status"] for c in pod["status"].get("conditions", []) if c["type"] == "AllContainersRestarting"), None) == "True"
+
+
+def _running(pod):
+    lists = ("initContainerStatuses", "containerStatuses")
+    return any("running" in c.get("state", {}) for key in lists for c in pod["status"].get(key, []))
+
+
 class Agent:
     """`reprise run` with <pods> (pods.Pod, all on <board>), up and running when made."""
 
@@ -111,6 +143,7 @@ class Agent:
         with open(manifest, "w", encoding="utf-8") as f:
             f.write("\n---\n".join(p.manifest() for p in pods) + "\n")
         self.events = os.path.join(reprise.nest.run_path("events"), name)
+        self.statuses = Statuses(self.events)
         self.journals = []
         self.errors = os.path.join(reprise.nest.run_path("events"), name + ".stderr")
         # Its own mount namespace, as every peer has: none pays for the mounts of the others.
@@ -219,6 +252,24 @@ class Agent:
         noticed = [e[0] for e in ends if e[1] == 88]
         dead = [e[0] for e in ends if e[1] == 88 or e[2] == 9]
         return (min(noticed), max(dead)) if noticed else (None, None)
+
+    def told(self, exit_ns, seconds=10):
+        """What the first Pod's statuses say of the restart that began at <exit_ns>: when it was decided (AllContainersRestarting
+        became True), and when no container of the old attempt ran any more, in CLOCK_MONOTONIC ns. They come late, and say when
+        they were."""
+        deadline, decided, dead = time.monotonic() + seconds, None, None
+        uid = self.uids()[0]
+        while time.monotonic() < deadline:
+            for at, pod in self.statuses.read():
+                if pod["metadata"]["uid"] != uid or at < exit_ns - 50_000:
+                    continue
+                restarting = _restarting(pod)
+                decided = decided or (at if restarting else None)
+                dead = dead or (at if decided and not _running(pod) else None)
+                if decided and not restarting:
+                    return decided, dead or at
+            time.sleep(0.002)
+        raise Late(f"no status told of the restart's end within {seconds} s")
 
     def stop(self, seconds=60):
         """Deletes the Pods; kills where that takes too long. What was said meanwhile is kept with the results."""

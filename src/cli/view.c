@@ -386,7 +386,7 @@ static void say_changes(View *v, const PodEntry *e, const Pod *p, size_t n_resta
 
 /* --- documents --------------------------------------------------------------------------------------------------- */
 
-static void put_document(View *v, const char *type, const Pod *p)
+static void put_document(View *v, const char *type, const Pod *p, int64_t now_ns)
 {
     json_t *pod = api_encode(&type_Pod, p);
     if (v->mode == VIEW_YAML) {
@@ -397,6 +397,8 @@ static void put_document(View *v, const char *type, const Pod *p)
         SCOPED(json_unref) json_t *event = json_object();
         json_object_set_new(event, "type", json_string(type));
         json_object_set_new(event, "object", pod);
+        char at[CLOCK_TEXT_MAX]; /* told after the fact: when the line comes does not say when it was */
+        json_object_set_new(event, "at", json_string(clock_format(now_ns, 9, at)));
         SCOPED(mem_free) char *text = json_text(event, false);
         fprintf(v->f, "%s\n", text);
     }
@@ -424,7 +426,7 @@ void view_pod(View *v, const char *type, const Pod *p, int64_t now_ns)
     ViewRestart was = n_restarts ? e->restarts.v[n_restarts - 1] : (ViewRestart){0};
     view_restart_update(e, e->last, p, now_ns);
     if (is_documents(v))
-        put_document(v, type, p);
+        put_document(v, type, p, now_ns);
     else if (v->mode == VIEW_LINES)
         say_changes(v, e, p, n_restarts, &was, now_ns);
     if (v->mode == VIEW_LINES && str_eq(type, "DELETED"))

@@ -12,7 +12,7 @@
 typedef enum {
     VIEW_LIVE,  /* a terminal: tables, last log lines, the restart under way, updated in place */
     VIEW_LINES, /* one line an event, and a timeline of the in-place restarts at the end */
-    VIEW_JSON,  /* {"type":"ADDED|MODIFIED|DELETED","object":{Pod}} a line on every status change */
+    VIEW_JSON,  /* {"type":"ADDED|MODIFIED|DELETED","object":{Pod},"at":"…"} a line on every status change */
     VIEW_YAML,  /* the Pod as a document on every status change */
 } ViewMode;
 typedef struct View View;

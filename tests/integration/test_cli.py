@@ -107,7 +107,7 @@ def test_events_are_watch_events(reprise):
     kinds = [e["type"] for e in done.events]
     assert kinds[0] == "ADDED" and kinds[-1] == "DELETED" and set(kinds[1:-1]) == {"MODIFIED"}, kinds
     for event in done.events:
-        assert set(event) == {"type", "object"} and event["object"]["kind"] == "Pod" and event["object"]["apiVersion"] == "v1"
+        assert set(event) == {"type", "object", "at"} and event["object"]["kind"] == "Pod" and event["object"]["apiVersion"] == "v1"
     assert done.stderr == ""
 
 

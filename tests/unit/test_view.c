@@ -178,6 +178,9 @@ static void test_json(void)
     CHECK(str_starts(s.text, "{\"type\":\"ADDED\",\"object\":{\"kind\":\"Pod\",\"apiVersion\":\"v1\","));
     const char *second = strchr(s.text, '\n') + 1;
     CHECK(str_starts(second, "{\"type\":\"MODIFIED\",\"object\":{"));
+    char at[CLOCK_TEXT_MAX];
+    SCOPED(mem_free) char *end = mem_fmt(",\"at\":\"%s\"}\n", clock_format(T0 + story[1].ms * NS_PER_MS, 9, at));
+    CHECK(str_ends(second, end));
     CHECK(strchr(second, '\n') + 1 == s.text + s.n); /* two lines, nothing else */
     screen_close(&s);
 }

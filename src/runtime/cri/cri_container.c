@@ -10,6 +10,13 @@
 
 /* --- create ------------------------------------------------------------------------------------------------------------------- */
 
+/* Whose call it is; NULL where nothing is known of it any more. */
+static const char *pod_of(CriRuntime *rt, const char *id)
+{
+    const CriContainer *c = cri_container(rt, id);
+    return c ? c->pod->uid : NULL;
+}
+
 typedef struct CriCreate CreateOp;
 struct CriCreate {
     CriRuntime *rt;
@@ -107,7 +114,7 @@ static void on_created(void *arg, int code, const ProtobufCMessage *answer, Err 
 static void create_send(CreateOp *op)
 {
     op->tries++;
-    cri_call(op->rt, CRI_CREATE_CONTAINER, op->request, NULL, on_created, op);
+    cri_call(op->rt, CRI_CREATE_CONTAINER, op->request, &(CriCallOptions){.turn = op->uid}, on_created, op);
 }
 
 static void clear_name(CreateOp *op);
@@ -155,7 +162,7 @@ static void remove_send(CriRuntime *rt, const char *id, CriReply *reply, void *a
     if (c)
         c->removing = true;
     q.container_id = copy;
-    cri_call(rt, CRI_REMOVE_CONTAINER, &q, &(CriCallOptions){.repeat = true}, reply, arg);
+    cri_call(rt, CRI_REMOVE_CONTAINER, &q, &(CriCallOptions){.repeat = true, .turn = pod_of(rt, copy)}, reply, arg);
 }
 
 static void on_cleared(void *arg, int code, const ProtobufCMessage *answer, Err *err)
@@ -311,7 +318,7 @@ static void start_send(Op *op)
 {
     Cri__StartContainerRequest q = CRI__START_CONTAINER_REQUEST__INIT;
     q.container_id = op->id;
-    cri_call(op->rt, CRI_START_CONTAINER, &q, NULL, on_started, op);
+    cri_call(op->rt, CRI_START_CONTAINER, &q, &(CriCallOptions){.turn = pod_of(op->rt, op->id)}, on_started, op);
 }
 
 Err *cri_container_start(Runtime *rt, const char *uid, const char *id, RuntimeDone *done, void *arg)
@@ -346,8 +353,9 @@ static void stop_send(Op *op, int64_t timeout_s)
     Cri__StopContainerRequest q = CRI__STOP_CONTAINER_REQUEST__INIT;
     q.container_id = op->id;
     q.timeout = timeout_s;
-    /* The stop signal is not sent twice; SIGKILL may be. */
-    cri_call(op->rt, CRI_STOP_CONTAINER, &q, &(CriCallOptions){.repeat = timeout_s == 0, .wait = true}, on_stopped, op);
+    /* The stop signal is not sent twice; SIGKILL may be. A call that waits for a container to end by itself keeps no other back. */
+    CriCallOptions o = {.repeat = timeout_s == 0, .wait = true, .turn = timeout_s == 0 ? pod_of(op->rt, op->id) : NULL};
+    cri_call(op->rt, CRI_STOP_CONTAINER, &q, &o, on_stopped, op);
 }
 
 static void answer_now(void *arg, bool cancelled)

@@ -107,6 +107,7 @@ typedef struct {
     int64_t timeout_ns; /* 0 = the method's */
     bool repeat;        /* safe to send again when the connection is lost under it, and waits for one */
     bool wait;          /* waits for a connection, but is not sent twice */
+    const char *turn;   /* a Pod's UID: it is sent when few other calls of this Pod are under way; NULL = at once */
 } CriCallOptions;
 /* Never answers from within. <options> may be NULL. */
 void cri_call(CriRuntime *rt, CriMethod m, const void *request, const CriCallOptions *options, CriReply *reply, void *arg);
