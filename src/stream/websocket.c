@@ -181,7 +181,7 @@ static void on_message(wslay_event_context_ptr ctx, const struct wslay_event_on_
     if (a->opcode != WSLAY_CONNECTION_CLOSE || !w->c.ops->on_close)
         return;
     size_t skip = a->msg_length < 2 ? a->msg_length : 2;
-    SCOPED(mem_free) char *reason = mem_dup_strn((const char *)a->msg + skip, a->msg_length - skip);
+    SCOPED(mem_free) char *reason = a->msg ? mem_dup_strn((const char *)a->msg + skip, a->msg_length - skip) : mem_dup_str("");
     w->c.ops->on_close(w->c.arg, a->status_code ? a->status_code : 1005, reason);
 }
 

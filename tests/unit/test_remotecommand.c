@@ -173,6 +173,35 @@ static void test_free_within(void)
         }
 }
 
+/* What containerd 1.6.20 said to `sh -c 'cat; echo err >&2; exit 3'` with "input" on stdin. The error stream is not ended, but reset. */
+static const char from_containerd[] =
+    "\200\003\000\002\000\000\000\024\000\000\000\005x\371\343\306\247\302b```\000\000\000\000\377\377\200\003"
+    "\000\002\000\000\000\014\000\000\000\001\002a\000\000\000\000\377\377\200\003\000\002\000\000\000\014\000"
+    "\000\000\007\002a\000\000\000\000\377\377\200\003\000\002\000\000\000\014\000\000\000\003\002a\000\000\000"
+    "\000\377\377\200\003\000\006\000\000\000\004\000\000\000\001\000\000\000\005\000\000\000\006input\012\000"
+    "\000\000\007\000\000\000\004err\012\000\000\000\007\001\000\000\000\000\000\000\005\001\000\000\000\000\000"
+    "\000\001\000\000\001\001{\042metadata\042:{},\042status\042:\042Failure\042,\042message\042:\042command term"
+    "inated with non-zero exit code: error executing command [sh -c cat; echo err \134u003e\134u00262; exit 3], e"
+    "xit code 3\042,\042reason\042:\042NonZeroExitCode\042,\042details\042:{\042causes\042:[{\042reason\042:\042E"
+    "xitCode\042,\042message\042:\0423\042}]}}\200\003\000\003\000\000\000\010\000\000\000\001\000\000\000\005"
+    "\200\003\000\003\000\000\000\010\000\000\000\003\000\000\000\005\200\003\000\007\000\000\000\010\000\000\000"
+    "\007\000\000\000\000";
+
+static void test_containerd(void)
+{
+    for (size_t piece = 1; piece < 1000; piece = piece * 4 + 1) {
+        End c;
+        RemoteConfig config = {.protocol = remote_protocol("v4.channel.k8s.io", false), .stdin_ = true, .stdout_ = true, .stderr_ = true, .ops = &ops, .arg = &c};
+        c = (End){.r = remote_new(&config)};
+        for (size_t at = 0, n = sizeof from_containerd - 1; at < n; at += piece)
+            CHECK_OK(remote_recv(c.r, from_containerd + at, piece < n - at ? piece : n - at));
+        CHECK_STR(c.log.p, "ready end2 end1 status1:3:command terminated with exit code 3 end0 ");
+        CHECK_STR(c.out.p, "input\n");
+        CHECK_STR(c.err.p, "err\n");
+        end_done(&c);
+    }
+}
+
 static void test_choose(void)
 {
     CHECK_STR(remote_protocol_choose("v4.channel.k8s.io, v5.channel.k8s.io,channel.k8s.io", true)->name, "v5.channel.k8s.io");
@@ -294,4 +323,4 @@ static void test_sockets(void)
     end_done(&s.end);
 }
 
-TESTS(T(test_all_versions), T(test_tty), T(test_lost), T(test_free_within), T(test_choose), T(test_status), T(test_sockets))
+TESTS(T(test_all_versions), T(test_tty), T(test_lost), T(test_free_within), T(test_containerd), T(test_choose), T(test_status), T(test_sockets))
