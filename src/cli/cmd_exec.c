@@ -27,7 +27,6 @@ typedef struct {
     Dial *dial;
     Remote *remote;
     RemoteConfig config;
-    const char *verb;
     bool is_file, reading, input_over, nudge, raw;
     int status;
     Err *failed;
@@ -245,11 +244,10 @@ static int session_run(Session *s, const char *url)
 
 /* --- the commands ------------------------------------------------------------------------------------------------- */
 
-/* The URL of one stream; of the answers to Exec and Attach the first and only field. */
 static Err *ask_url(PodTarget *p, CriMethod which, const ProtobufCMessage *request, char **ret)
 {
     SCOPED(pbjson_free) ProtobufCMessage *answer = NULL;
-    Err *e = cri_peer_ask(p->peer, &cri_methods[which], request, cri_methods[which].timeout_ns, &answer);
+    Err *e = pod_target_ask(p, which, request, &answer);
     if (!e)
         *ret = mem_dup_str(which == CRI_EXEC ? ((Cri__ExecResponse *)(void *)answer)->url : ((Cri__AttachResponse *)(void *)answer)->url);
     return e;
@@ -305,7 +303,7 @@ int cmd_exec(int argc, char **argv)
     SCOPED(cli_args_done) CliArgs a = {0};
     SCOPED(pod_target_done) PodTarget p = {0};
     SCOPED(mem_free) char *url = NULL;
-    Session s = {.verb = "exec"};
+    Session s = {0};
     const char *name, *id;
     const Container *spec;
     int code = cli_parse("exec", argc, argv, &a);
@@ -332,7 +330,7 @@ int cmd_attach(int argc, char **argv)
     SCOPED(cli_args_done) CliArgs a = {0};
     SCOPED(pod_target_done) PodTarget p = {0};
     SCOPED(mem_free) char *url = NULL;
-    Session s = {.verb = "attach", .nudge = true};
+    Session s = {.nudge = true};
     const char *name, *id;
     const Container *spec;
     int code = cli_parse("attach", argc, argv, &a);

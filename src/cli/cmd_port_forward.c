@@ -1,7 +1,7 @@
 /* cmd_port_forward.c - `reprise port-forward`: local ports whose connections go into a Pod, over the CRI runtime's streaming server.
  * Messages are kubectl's. One session carries all connections, and SPDY as it is spoken here has no flow control of its own: while
  * one local client does not read, none gets more. */
-#include <netdb.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <uv.h>
 
@@ -387,7 +387,7 @@ static Err *port_url(PodTarget *p, char **ret)
     if (!p->sandbox)
         return err_new(ERR_UNAVAILABLE, 0, "unable to forward port because pod is not running. Current status=%s",
                        p->record.pod ? str_or(p->record.pod->status.phase, "Unknown") : "Unknown");
-    Err *e = cri_peer_ask(p->peer, &cri_methods[CRI_PORT_FORWARD], &q.base, cri_methods[CRI_PORT_FORWARD].timeout_ns, &answer);
+    Err *e = pod_target_ask(p, CRI_PORT_FORWARD, &q.base, &answer);
     if (!e)
         *ret = mem_dup_str(((Cri__PortForwardResponse *)(void *)answer)->url);
     return e;

@@ -18,7 +18,6 @@ void pod_target_done(PodTarget *p)
     *p = (PodTarget){0};
 }
 
-/* Entries of every map<string, string> have the same layout; so has runtime/cri. */
 static const char *label_of(Cri__PodSandbox__LabelsEntry *const *v, size_t n, const char *key)
 {
     for (size_t i = 0; i < n; i++)
@@ -35,10 +34,13 @@ static const char *container_label(const Cri__Container *c, const char *key)
     return NULL;
 }
 
-static Err *ask(PodTarget *p, CriMethod which, const ProtobufCMessage *request, ProtobufCMessage **ret)
+Err *pod_target_ask(PodTarget *p, CriMethod which, const ProtobufCMessage *request, ProtobufCMessage **ret)
 {
     const CriMethodInfo *m = &cri_methods[which];
-    return cri_peer_ask(p->peer, m, request, m->timeout_ns, ret);
+    Err *e = cri_peer_ask(p->peer, m, request, m->timeout_ns, ret);
+    if (e && e->kind == ERR_INVALID)
+        e->kind = ERR_UNAVAILABLE; /* FailedPrecondition: the usage was right, the container's state was not */
+    return e;
 }
 
 /* The newest sandbox of the Pod, a ready one before all others. */
@@ -57,7 +59,7 @@ static Err *find_sandbox(PodTarget *p, char *root)
     filter.label_selector = ls;
     request.filter = &filter;
     SCOPED(pbjson_free) ProtobufCMessage *answer = NULL;
-    Err *e = ask(p, CRI_LIST_POD_SANDBOX, &request.base, &answer);
+    Err *e = pod_target_ask(p, CRI_LIST_POD_SANDBOX, &request.base, &answer);
     if (e)
         return e;
     const Cri__ListPodSandboxResponse *all = (const void *)answer;
@@ -93,7 +95,7 @@ static Err *list_containers(PodTarget *p, char *root)
     filter.label_selector = ls;
     filter.pod_sandbox_id = p->sandbox;
     request.filter = &filter;
-    Err *e = ask(p, CRI_LIST_CONTAINERS, &request.base, &answer);
+    Err *e = pod_target_ask(p, CRI_LIST_CONTAINERS, &request.base, &answer);
     if (!e)
         p->containers = (void *)answer;
     return e;
@@ -197,7 +199,8 @@ Err *pod_target_container(PodTarget *p, const char *name, const char *verb, bool
     bool known = false;
     const Cri__Container *c = p->containers ? running(p, name, &known) : NULL;
     if (!c && !known && !pod)
-        return err_new(ERR_NOT_FOUND, 0, "container %s not found in pod %s", str_or(name, "that runs"), p->name);
+        return name ? err_new(ERR_NOT_FOUND, 0, "container %s not found in pod %s", name, p->name)
+                    : err_new(ERR_NOT_FOUND, 0, "no container of pod %s runs", p->name);
     if (!c) /* the kubelet's words */
         return err_new(ERR_UNAVAILABLE, 0, "unable to upgrade connection: container not found (\"%s\")", str_or(name, ""));
     *ret_name = container_label(c, LABEL_CONTAINER_NAME);

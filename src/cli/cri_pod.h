@@ -21,6 +21,9 @@ MUST_USE Err *pod_target_open(const CliArgs *a, const char *operand, PodTarget *
 void pod_target_done(PodTarget *p);
 static inline UNUSED void pod_target_done_at(PodTarget *p) { pod_target_done(p); }
 
+/* A call to the runtime, with the kubelet's patience. ERR_INVALID is none of its errors: the usage was right. */
+MUST_USE Err *pod_target_ask(PodTarget *p, CriMethod which, const ProtobufCMessage *request, ProtobufCMessage **ret);
+
 /* <name>, else the Pod's default container, of which stderr is told unless <quiet>: its name (borrowed) and the id of the one that
  * runs. <verb>: "exec into". *ret_spec: its spec, NULL = not known. */
 MUST_USE Err *pod_target_container(PodTarget *p, const char *name, const char *verb, bool quiet, const char **ret_name, const char **ret_id,

@@ -83,8 +83,10 @@ static bool carry(End *from, End *to, size_t piece)
 
 static void talk(End *a, End *b, size_t piece)
 {
-    while (carry(a, b, piece) | carry(b, a, piece))
-        ;
+    for (bool more = true; more;) {
+        more = carry(a, b, piece);
+        more = carry(b, a, piece) || more;
+    }
 }
 
 static void pair(End *client, End *server)
