@@ -215,6 +215,20 @@ static int take_option(CliArgs *a, const CliOption *o, const char *attached, cha
     return -1;
 }
 
+/* "it": -i -t. */
+static int take_switches(CliArgs *a, const char *letters)
+{
+    for (; *letters; letters++) {
+        const CliOption *o = option_lettered(a->command, *letters);
+        if (!o)
+            return cli_usage(a, "unknown option -%c", *letters);
+        if (o->arg)
+            return cli_usage(a, "option -%c needs a value: give it apart from the others", *letters);
+        add_given(a, o, "");
+    }
+    return -1;
+}
+
 static int take_word(CliArgs *a, char **argv, int argc, int *i)
 {
     const char *word = argv[*i];
@@ -228,7 +242,9 @@ static int take_word(CliArgs *a, char **argv, int argc, int *i)
         if (!o)
             return cli_usage(a, "unknown option -%c", word[1]);
         const char *attached = word[2] == '=' ? word + 3 : word[2] ? word + 2 : NULL;
-        return take_option(a, o, attached, argv, argc, i);
+        if (o->arg || word[2] == '=')
+            return take_option(a, o, attached, argv, argc, i);
+        return take_switches(a, word + 1);
     }
     size_t n = strcspn(word + 2, "=");
     const CliOption *o = option_named(c, word + 2, n);

@@ -7,6 +7,9 @@
 COMMAND_FN(cmd_run);
 COMMAND_FN(cmd_delete);
 COMMAND_FN(cmd_delete);
+COMMAND_FN(cmd_exec);
+COMMAND_FN(cmd_attach);
+COMMAND_FN(cmd_port_forward);
 COMMAND_FN(cmd_validate);
 COMMAND_FN(cmd_simulate);
 COMMAND_FN(cmd_explain);
@@ -82,6 +85,24 @@ static const CliOption delete_options[] = {
      .help = "how to show it: live (a terminal's default), lines, json or yaml"},
     {.name = "no-logs", .help = "do not show the containers' output"},
 };
+#define STREAM_RUNTIME                                                                                                 \
+    {.name = "runtime", .arg = "NAME", .values = "oci cri",                                                            \
+     .help = "what runs the containers; for now only those of cri, a runtime's socket, can be reached"},               \
+    {.name = "container-runtime-endpoint", .arg = "ADDRESS",                                                           \
+     .help = "socket of the CRI runtime ($CONTAINER_RUNTIME_ENDPOINT, else unix:///run/containerd/containerd.sock)"}
+#define STREAM_OPTIONS                                                                                                 \
+    {.name = "container", .letter = 'c', .arg = "NAME", .help = "container, instead of the Pod's default one"},        \
+    {.name = "stdin", .letter = 'i', .help = "pass stdin to the container"},                                           \
+    {.name = "tty", .letter = 't', .help = "stdin is a terminal (with -i)"},                                           \
+    {.name = "quiet", .letter = 'q', .help = "print only what the container prints"},                                  \
+    {.name = "websocket", .help = "speak WebSocket with the runtime instead of SPDY"},                                 \
+    STREAM_RUNTIME
+static const CliOption stream_options[] = {STREAM_OPTIONS};
+static const CliOption port_forward_options[] = {
+    {.name = "address", .arg = "ADDRESS[,ADDRESS]", .values = "localhost 0.0.0.0", .hint = true, .def = "localhost",
+     .help = "addresses to listen on; localhost is 127.0.0.1 and ::1"},
+    STREAM_RUNTIME,
+};
 static const CliOption validate_options[] = {
     {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "text json yaml", .def = "text",
      .help = "text (a line an error), or a metav1.Status with its causes for each document"},
@@ -149,6 +170,16 @@ const CliCommand cli_commands[] = {
      .about = "For Pods that `reprise run --keep` left, or whose `reprise run` was killed. A Pod that a running `reprise run`\n"
               "drives is deleted there, with Ctrl-C.",
      OPTIONS(delete_options), .min_operands = 1, .max_operands = -1, .flags = CLI_NODE | CLI_RUNTIME},
+    {.name = "exec", .run = cmd_exec, .usage = "[-i] [-t] [NAMESPACE/]POD [-c CONTAINER] -- COMMAND [ARGUMENT...]",
+     .summary = "run a command in a container of a running Pod",
+     .about = "Exit status: the command's; 1 also when it could not be run.",
+     OPTIONS(stream_options), .min_operands = 1, .max_operands = -1, .flags = CLI_NODE},
+    {.name = "attach", .run = cmd_attach, .usage = "[-i] [-t] [NAMESPACE/]POD [-c CONTAINER]",
+     .summary = "connect to what runs in a container", OPTIONS(stream_options), .min_operands = 1, .max_operands = 1, .flags = CLI_NODE},
+    {.name = "port-forward", .run = cmd_port_forward, .usage = "[OPTIONS] [NAMESPACE/]POD [LOCAL:]REMOTE...",
+     .summary = "forward local ports to a Pod, until Ctrl-C",
+     .about = "LOCAL is the same number as REMOTE if not given, and one that is free if 0 or empty (:80).",
+     OPTIONS(port_forward_options), .min_operands = 2, .max_operands = -1, .flags = CLI_NODE},
     {.name = "validate", .run = cmd_validate, .usage = "[OPTIONS] FILE...",
      .summary = "check manifests as kube-apiserver does, all errors at once", OPTIONS(validate_options), .min_operands = 1,
      .max_operands = -1, .flags = CLI_FILES | CLI_GATES},

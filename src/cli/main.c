@@ -14,7 +14,7 @@ static void print_overview(FILE *f)
     for (size_t i = 0; i < n_cli_commands; i++) {
         const CliCommand *c = &cli_commands[i];
         if (!strchr(c->name, ' ') && !(c->flags & CLI_HIDDEN))
-            fprintf(f, "  %-11s %s\n", c->name, c->summary);
+            fprintf(f, "  %-12s %s\n", c->name, c->summary);
     }
     fputs("\nreprise COMMAND --help says more; man reprise says all.\n", f);
 }

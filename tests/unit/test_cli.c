@@ -31,6 +31,18 @@ static int parse(const char *line, CliArgs *a)
     return code;
 }
 
+/* Switches may stand together; what takes a value may not stand among them, and begins with its own letter. */
+static void test_switches(void)
+{
+    SCOPED(cli_args_done) CliArgs a = {0}, b = {0}, c = {0}, d = {0};
+    CHECK_INT(parse("exec -itq p -cmain -- ls -l", &a), -1);
+    CHECK(cli_flag(&a, "stdin") && cli_flag(&a, "tty") && cli_flag(&a, "quiet") && a.n == 3);
+    CHECK_STR(cli_opt(&a, "container"), "main");
+    CHECK_INT(parse("exec -ix p", &b), EXIT_USAGE);
+    CHECK_INT(parse("exec -ic main p", &c), EXIT_USAGE);
+    CHECK_INT(parse("exec -i=1 p", &d), EXIT_USAGE);
+}
+
 static void test_parse(void)
 {
     SCOPED(cli_args_done) CliArgs a = {0};
@@ -223,5 +235,5 @@ static void test_reports(void)
     doc_reports_done(&r);
 }
 
-TESTS(T(test_parse), T(test_last_counts_and_repeat), T(test_refused), T(test_bad_duration), T(test_suggest), T(test_table),
+TESTS(T(test_parse), T(test_switches), T(test_last_counts_and_repeat), T(test_refused), T(test_bad_duration), T(test_suggest), T(test_table),
       T(test_help_text), T(test_table_output), T(test_manifests), T(test_reports))

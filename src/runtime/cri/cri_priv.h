@@ -19,19 +19,14 @@
 #include "os/cgroup.h"
 #include "runtime/cri/cri.h"
 #include "runtime/cri/cri.pb-c.h"
+#include "runtime/cri/labels.h"
 #include "runtime/cri/methods.h"
 
-/* The kubelet's labels and annotations (pkg/kubelet/types/labels.go, kuberuntime/labels.go), so that crictl, cAdvisor and log
- * collectors find what they look for; and ours. */
-#define LABEL_POD_NAME       "io.kubernetes.pod.name"
-#define LABEL_POD_NAMESPACE  "io.kubernetes.pod.namespace"
-#define LABEL_POD_UID        "io.kubernetes.pod.uid"
-#define LABEL_CONTAINER_NAME "io.kubernetes.container.name"
+/* The kubelet's annotations (kuberuntime/labels.go), and ours; labels are in labels.h. */
 #define NOTE_HASH            "io.kubernetes.container.hash"
 #define NOTE_RESTART_COUNT   "io.kubernetes.container.restartCount"
 #define NOTE_MESSAGE_PATH    "io.kubernetes.container.terminationMessagePath"
 #define NOTE_MESSAGE_POLICY  "io.kubernetes.container.terminationMessagePolicy"
-#define LABEL_ROOT           "reprise.io/root"            /* the agent's state directory: what has another is not ours */
 #define NOTE_REQUEST         "reprise.io/request"         /* a random name of the request that made it */
 #define NOTE_KEY             "reprise.io/standby-key"     /* prepared ahead: PodFacts.standbys */
 #define NOTE_MESSAGE_FILE    "reprise.io/termination-log" /* terminationMessagePath's file on the host */
