@@ -223,9 +223,10 @@ def open_fds(pid):
 
 
 @pytest.mark.slow
-def test_two_hundred_restarts_of_ten_containers(reprise):
+def test_many_restarts_of_ten_containers(reprise):
     """Nothing is left behind and nothing is wrong: counts, ids, descriptors, processes, mounts, cgroups."""
     names = [f"c{i}" for i in range(8)]
+    many = 40 if os.environ.get("REPRISE_TEST_RUNTIME") == "cri" else 200  # 0.9 s each over containerd
     manifest = f"""
 apiVersion: v1
 kind: Pod
@@ -241,7 +242,7 @@ spec:
     restartPolicy: Always
     {ALL}
     volumeMounts: [{{name: work, mountPath: /work}}]
-    command: [sh, -c, "until [ $(ls /work/up-* 2>/dev/null | wc -l) = 8 ]; do sleep 0.02; done; while [ $(wc -l < /work/runs) = 6 ] && [ ! -e /work/go ]; do sleep 0.05; done; [ $(wc -l < /work/runs) -gt 200 ] && exec sleep 1000; exit 88"]
+    command: [sh, -c, "until [ $(ls /work/up-* 2>/dev/null | wc -l) = 8 ]; do sleep 0.02; done; while [ $(wc -l < /work/runs) = 6 ] && [ ! -e /work/go ]; do sleep 0.05; done; [ $(wc -l < /work/runs) -gt {many} ] && exec sleep 1000; exit 88"]
   containers:
 """ + "".join(f"""
   - {{name: {n}, image: "{IMAGE}", command: [sh, -c, "touch /work/up-{n}; exec sleep 1000"], volumeMounts: [{{name: work, mountPath: /work}}]}}
@@ -254,8 +255,8 @@ spec:
     mounts = len(open("/proc/self/mountinfo").readlines())
     with open(f"{reprise.root}/pods/{early['metadata']['uid']}/volumes/kubernetes.io~empty-dir/work/go", "w"):
         pass
-    last = pod.wait_for(restarts(200), 550, "two hundred restarts")
-    assert {c["restartCount"] for c in statuses(last).values()} == {200}
+    last = pod.wait_for(restarts(many), 550, f"{many} restarts")
+    assert {c["restartCount"] for c in statuses(last).values()} == {many}
     assert last["metadata"]["uid"] == early["metadata"]["uid"] and last["status"]["podIP"] == early["status"]["podIP"]
     assert shim_of(last) == shim
     time.sleep(2)  # what is removed off the critical path is gone now
