@@ -1,13 +1,17 @@
 """src/stream's server end against kubectl: exec and port-forward, over SPDY and over WebSocket. What kubectl asks before it streams is
 answered here; the upgraded socket goes to stream_peer."""
 import base64
+import fcntl
 import hashlib
 import json
 import os
 import pty
+import select
 import shutil
 import socket
+import struct
 import subprocess
+import termios
 import threading
 import time
 from urllib.parse import parse_qs, urlsplit
@@ -126,16 +130,23 @@ def test_exec(server, folder, carrier):
 @pytest.mark.parametrize("carrier", ["spdy", "websocket"])
 def test_terminal(server, folder, carrier):
     master, slave = pty.openpty()
+    fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
     ours = subprocess.Popen(kubectl(server, "exec", "-it", "p", "--", "x"), stdin=slave, stdout=slave, stderr=slave,
                             start_new_session=True, env=environment(folder, carrier))
     os.close(slave)
     text, deadline = "", time.monotonic() + 20
+
+    def expect(word):
+        nonlocal text
+        while word not in text:
+            left = deadline - time.monotonic()
+            assert left > 0, text
+            if select.select([master], [], [], left)[0]:
+                text += os.read(master, 65536).decode()
     try:
-        while "size " not in text and time.monotonic() < deadline:
-            text += os.read(master, 65536).decode()
+        expect("size 77x33")
         os.write(master, b"exit")
-        while "exit code 3" not in text and time.monotonic() < deadline:
-            text += os.read(master, 65536).decode()
+        expect("exit code 3")
         assert "4 bytes\n" in text.replace("\r", "")
         assert ours.wait(10) == 3
     finally:
