@@ -416,5 +416,8 @@ def test_lost_connection(reprise, running, containerd):
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert ours.stdout.readline() == "ready\n"
     containerd.kill()
-    out, errors = ours.communicate(timeout=20)
+    try:
+        out, errors = ours.communicate(timeout=20)
+    finally:
+        containerd.start()
     assert (ours.returncode, out, errors) == (1, "", "reprise: lost connection to the container\n")
