@@ -228,8 +228,9 @@ static void emit(Websocket *w)
     drain(w);
     if (!w->close)
         return;
-    size_t n = strlen(w->close_reason);
-    if (wslay_event_queue_close(w->ctx, (uint16_t)w->close, (const uint8_t *)w->close_reason, n < 122 ? n : 122) == WSLAY_ERR_NOMEM)
+    const char *reason = str_or(w->close_reason, "");
+    size_t n = strlen(reason);
+    if (wslay_event_queue_close(w->ctx, (uint16_t)w->close, (const uint8_t *)reason, n < 122 ? n : 122) == WSLAY_ERR_NOMEM)
         abort();
     w->close = 0;
     drain(w);
