@@ -24,6 +24,8 @@ struct Websocket {
     unsigned n_quantum, n_pad;
     bool bad_base64;
     char *why;         /* what we found wrong ourselves */
+    unsigned close;    /* the code of a close that waits for the data in front of it: wslay would send it first */
+    char *close_reason;
 };
 
 /* --- base64 ------------------------------------------------------------------------------------------------------- */
@@ -209,15 +211,29 @@ void websocket_free(Websocket *w)
     wslay_event_context_free(w->ctx);
     str_done(&w->out);
     free(w->why);
+    free(w->close_reason);
     free(w);
+}
+
+static void drain(Websocket *w)
+{
+    while (wslay_event_want_write(w->ctx))
+        if (wslay_event_send(w->ctx))
+            abort(); /* out of memory, or no random numbers */
 }
 
 /* All that wslay has queued becomes bytes at once: nothing waits in it. */
 static void emit(Websocket *w)
 {
-    while (wslay_event_want_write(w->ctx))
-        if (wslay_event_send(w->ctx))
-            abort(); /* out of memory, or no random numbers */
+    drain(w);
+    if (!w->close)
+        return;
+    const char *reason = str_or(w->close_reason, "");
+    size_t n = strlen(reason);
+    if (wslay_event_queue_close(w->ctx, (uint16_t)w->close, (const uint8_t *)reason, n < 122 ? n : 122) == WSLAY_ERR_NOMEM)
+        abort();
+    w->close = 0;
+    drain(w);
 }
 
 static Err *recv_all(Websocket *w, const void *bytes, size_t n)
@@ -278,6 +294,8 @@ void websocket_send(Websocket *w, unsigned channel, const void *bytes, size_t n)
 {
     const uint8_t *p = bytes;
     SCOPED(str_done) Str m = {0};
+    if (w->close_reason)
+        return;
     do {
         size_t piece = n < MAX_PIECE ? n : MAX_PIECE;
         str_clear(&m);
@@ -306,9 +324,10 @@ bool websocket_end(Websocket *w, unsigned channel)
 
 void websocket_close(Websocket *w, unsigned code, const char *reason)
 {
-    size_t n = strlen(reason);
-    if (wslay_event_queue_close(w->ctx, (uint16_t)code, (const uint8_t *)reason, n < 122 ? n : 122) == WSLAY_ERR_NOMEM)
-        abort();
+    if (w->close_reason)
+        return;
+    w->close = code;
+    w->close_reason = mem_dup_str(reason);
     if (!w->depth)
         emit(w);
 }

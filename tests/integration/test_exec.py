@@ -14,6 +14,7 @@ import threading
 import time
 
 import pytest
+from conftest import CONTAINERD
 from pods import container, is_running, pod
 
 pytestmark = pytest.mark.cri
@@ -75,7 +76,10 @@ def test_input_with_half_close(reprise, running):
 
 
 def test_input_nobody_reads(reprise, running):
-    done = run(reprise, "exec", "-iq", "p", "--", "sh", "-c", "exit 4", data=os.urandom(BIG))
+    # containerd 2 says how an exec ended only when it has written all of stdin into the FIFO, though nobody reads that any more
+    # (ExecIO.Attach waits for its stdin copy; seen with 2.4.2): what does not fit hangs, with any client.
+    n = BIG if CONTAINERD == "1" else 32 << 10
+    done = run(reprise, "exec", "-iq", "p", "--", "sh", "-c", "exit 4", data=os.urandom(n))
     assert done.returncode == 4
 
 
@@ -412,5 +416,8 @@ def test_lost_connection(reprise, running, containerd):
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert ours.stdout.readline() == "ready\n"
     containerd.kill()
-    out, errors = ours.communicate(timeout=20)
+    try:
+        out, errors = ours.communicate(timeout=20)
+    finally:
+        containerd.start()
     assert (ours.returncode, out, errors) == (1, "", "reprise: lost connection to the container\n")

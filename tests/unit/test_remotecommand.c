@@ -11,8 +11,10 @@
 typedef struct {
     Remote *r;
     Str log, out, err;
-    bool free_at_ready, free_at_data;
+    bool free_at_ready, free_at_data, finish_at_data;
 } End;
+
+static const RemoteStatus three = {REMOTE_EXIT_CODE, 3, "command terminated with exit code 3"};
 
 static void on_ready(void *arg)
 {
@@ -26,6 +28,11 @@ static void on_data(void *arg, RemoteStream which, const uint8_t *bytes, size_t 
 {
     End *e = arg;
     str_add_n(which == REMOTE_STDERR ? &e->err : &e->out, bytes, n);
+    if (e->finish_at_data) {
+        remote_write(e->r, REMOTE_STDOUT, "last words", 10);
+        remote_finish(e->r, &three);
+        remote_write(e->r, REMOTE_STDOUT, "too late", 8);
+    }
     if (e->free_at_data)
         remote_free(MOVE(e->r, NULL));
 }
@@ -81,8 +88,6 @@ static void talk(End *a, End *b, size_t piece)
         }
     }
 }
-
-static const RemoteStatus three = {REMOTE_EXIT_CODE, 3, "command terminated with exit code 3"};
 
 static void test_all_versions(void)
 {
@@ -199,6 +204,22 @@ static void test_containerd(void)
         CHECK_STR(c.out.p, "input\n");
         CHECK_STR(c.err.p, "err\n");
         end_done(&c);
+    }
+}
+
+/* All of it within the callback, in its order: wslay alone would send the close first. */
+static void test_finish_within(void)
+{
+    for (int websocket = 0; websocket < 2; websocket++) {
+        End c, s;
+        pair(&c, &s, "v5.channel.k8s.io", websocket, false);
+        s.finish_at_data = true;
+        remote_write(c.r, REMOTE_STDIN, "a", 1);
+        talk(&c, &s, 4096);
+        CHECK_STR(c.out.p, "last words");
+        CHECK(strstr(c.log.p, "status1:3:") != NULL);
+        end_done(&c);
+        end_done(&s);
     }
 }
 
@@ -323,4 +344,4 @@ static void test_sockets(void)
     end_done(&s.end);
 }
 
-TESTS(T(test_all_versions), T(test_tty), T(test_lost), T(test_free_within), T(test_containerd), T(test_choose), T(test_status), T(test_sockets))
+TESTS(T(test_all_versions), T(test_tty), T(test_lost), T(test_free_within), T(test_containerd), T(test_finish_within), T(test_choose), T(test_status), T(test_sockets))
