@@ -370,12 +370,12 @@ FAULTS = {
     "fail-unavailable": lambda: fail("UNAVAILABLE"),
     "fail-deadline-done": lambda: fail("DEADLINE_EXCEEDED", after=True),
     "fail-done": lambda: fail("UNKNOWN", after=True),
-    "late": lambda: late(3),
+    "late": lambda: late(2),
     "twice": lambda: twice(),
     "drop": lambda: drop(),
     "drop-done": lambda: drop(after=True),
 }
-PROMPT = "--runtime-request-timeout=5s"  # else what hangs, hangs for two minutes
+PROMPT = "--runtime-request-timeout=3s"  # else what hangs, hangs for two minutes
 ACTS = ["StopContainer", "RemoveContainer", "CreateContainer", "StartContainer"]
 LOOKS = ["PodSandboxStatus", "ListContainers", "ListPodSandbox", "ContainerStatus"]
 
@@ -421,7 +421,7 @@ def test_call_goes_wrong_once_with_containers_made_ahead(through, containerd, me
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", ["hang", "fail-unavailable", "twice", "drop-done"])
 @pytest.mark.parametrize("method", LOOKS)
 def test_question_goes_wrong_once(through, containerd, method, fault):
     """Nothing is concluded from an answer that is not there. (Which of these an agent asks, and when, is its own affair.)"""
