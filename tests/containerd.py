@@ -135,6 +135,7 @@ class Containerd:
         self._sockets_before = self._shim_sockets()
         self.process, self._cri, self._oci, self._level = None, None, oci, level
         self.start_seconds = None  # of the last start, until it was ready
+        self.killed = False  # since tidy()
         if os.path.exists(os.path.join(self.folder, "config.toml")):
             return  # to be removed
         os.makedirs(os.path.join(self.folder, "net.d"))
@@ -293,6 +294,15 @@ esac
         if self.process is not None:
             self.process.kill()
             self._ended(10)
+        self.killed = True
+
+    def tidy(self):
+        """What a kill has left half done is put away by containerd itself when it starts, and not before."""
+        if self.alive() and not self.killed:
+            return
+        self.process = None if not self.alive() else self.process
+        self.restart()
+        self.killed = False
 
     def restart(self):
         self.stop()

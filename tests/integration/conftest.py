@@ -387,9 +387,8 @@ def reprise(folder, request):
     it = Reprise(folder, images, containerd)
     yield it
     it.close()
-    if containerd and not containerd.alive():  # killed by the test: only a living one can be asked
-        containerd.process = None
-        containerd.start()
+    if containerd:
+        containerd.tidy()  # only a living one can be asked
     if audit:
         left = left_behind(before, folder, containerd, containers_before)
         for _ in range(40):
