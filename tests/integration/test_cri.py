@@ -87,7 +87,7 @@ def restarted_or_unknown(reprise, run, first):
     last = run.pod
     counts = {name: c["restartCount"] for name, c in statuses(last).items()}
     if began(run):  # it was containerd that ended the first watcher, on its way up: the second one has triggered
-        last = run.wait_for(lambda p: running(p) and condition(p, "AllContainersRestarting") == "False" and restarts(1)(p), PATIENCE, "it")
+        last = run.wait_for(lambda p: running(p) and condition(p, "AllContainersRestarting").get("status") == "False" and restarts(1)(p), PATIENCE, "it")
         assert {name: c["restartCount"] for name, c in statuses(last).items()} == {"setup": 1, "watch": 2, "main": 1} and began(run) == 1
         return last
     assert counts == {"setup": 0, "watch": 1, "main": 0}
