@@ -7,12 +7,21 @@
 
 int objvfs_errno, objvfs_broken;
 
+/* The system's VFS has a table of methods for databases and one for journals; ours are copies with a way back. */
+typedef struct {
+    sqlite3_io_methods ours; /* first: a file's pMethods points at it */
+    const sqlite3_io_methods *system;
+} Methods;
 static struct {
     sqlite3_vfs vfs;
     int (*open)(sqlite3_vfs *, const char *, sqlite3_file *, int, int *);
-    const sqlite3_io_methods *system; /* one table for all files of this VFS */
-    sqlite3_io_methods ours;
+    Methods table[4];
 } v;
+
+static const sqlite3_io_methods *system_of(const sqlite3_file *f)
+{
+    return ((const Methods *)(const void *)f->pMethods)->system;
+}
 
 static int fails(const char *call)
 {
@@ -34,7 +43,7 @@ static int on_write(sqlite3_file *f, const void *bytes, int n, sqlite3_int64 at)
     if (e)
         return e == ENOSPC ? SQLITE_FULL : SQLITE_IOERR_WRITE;
     errno = 0;
-    return noted(v.system->xWrite(f, bytes, n, at));
+    return noted(system_of(f)->xWrite(f, bytes, n, at));
 }
 
 static int on_truncate(sqlite3_file *f, sqlite3_int64 size)
@@ -42,7 +51,7 @@ static int on_truncate(sqlite3_file *f, sqlite3_int64 size)
     if (fails("write"))
         return SQLITE_IOERR_TRUNCATE;
     errno = 0;
-    return noted(v.system->xTruncate(f, size));
+    return noted(system_of(f)->xTruncate(f, size));
 }
 
 static int on_sync(sqlite3_file *f, int flags)
@@ -50,7 +59,7 @@ static int on_sync(sqlite3_file *f, int flags)
     if (fails("fsync"))
         return SQLITE_IOERR_FSYNC;
     errno = 0;
-    return noted(v.system->xSync(f, flags));
+    return noted(system_of(f)->xSync(f, flags));
 }
 
 static int on_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int flags, int *ret_flags)
@@ -64,15 +73,19 @@ static int on_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int flag
     int rc = noted(v.open(vfs, name, f, flags, ret_flags));
     if (rc != SQLITE_OK || !f->pMethods)
         return rc;
-    if (!v.system) {
-        v.system = f->pMethods;
-        v.ours = *v.system;
-        v.ours.xWrite = on_write;
-        v.ours.xTruncate = on_truncate;
-        v.ours.xSync = on_sync;
+    for (size_t i = 0; i < ARRAY_LEN(v.table); i++) {
+        Methods *m = &v.table[i];
+        if (!m->system) {
+            *m = (Methods){*f->pMethods, f->pMethods};
+            m->ours.xWrite = on_write;
+            m->ours.xTruncate = on_truncate;
+            m->ours.xSync = on_sync;
+        }
+        if (m->system == f->pMethods) {
+            f->pMethods = &m->ours;
+            break;
+        }
     }
-    if (f->pMethods == v.system)
-        f->pMethods = &v.ours;
     return rc;
 }
 
