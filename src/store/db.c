@@ -15,20 +15,18 @@
 #include "os/fs.h"
 #include "store/db_priv.h"
 
-#define OPEN_WAIT_MS 2000 /* the agent before this one may be on its way out */
-
 static const char *const statements[ST_N] = {
     [ST_BEGIN] = "BEGIN IMMEDIATE",
     [ST_COMMIT] = "COMMIT",
-    [ST_PUT] = "INSERT INTO objects(id, resource, namespace, name, uid, kind, rv, rv_at, crc, expires, json)"
+    [ST_PUT] = ("INSERT INTO objects(id, resource, namespace, name, uid, kind, rv, rv_at, crc, expires, json)"
                " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT(id) DO UPDATE SET uid=excluded.uid,"
                " kind=excluded.kind, rv=excluded.rv, rv_at=excluded.rv_at, crc=excluded.crc, expires=excluded.expires,"
-               " json=excluded.json",
+               " json=excluded.json"),
     [ST_DELETE] = "DELETE FROM objects WHERE id=?1",
     [ST_RESERVED] = "INSERT OR REPLACE INTO meta VALUES('reserved', ?1)",
     [ST_RESTART] = "INSERT OR REPLACE INTO restarts VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-    [ST_RESTART_TRIM] = "DELETE FROM restarts WHERE uid=?1 AND attempt NOT IN"
-                        " (SELECT attempt FROM restarts WHERE uid=?1 ORDER BY attempt DESC LIMIT ?2)",
+    [ST_RESTART_TRIM] = ("DELETE FROM restarts WHERE uid=?1 AND attempt NOT IN"
+                        " (SELECT attempt FROM restarts WHERE uid=?1 ORDER BY attempt DESC LIMIT ?2)"),
     [ST_FORGET] = "DELETE FROM restarts WHERE uid=?1",
     [ST_RESTARTS] = "SELECT attempt, container, code, rule, begun, done FROM restarts WHERE uid=?1 ORDER BY attempt",
 };
@@ -93,11 +91,11 @@ static int quick_check(sqlite3 *h, Err **ret, const char *path)
     return rc;
 }
 
-static int configure(sqlite3 *h)
+static int configure(sqlite3 *h, int wait_ms)
 {
     int on = 1;
     (void)sqlite3_extended_result_codes(h, 1);
-    (void)sqlite3_busy_timeout(h, OPEN_WAIT_MS);
+    (void)sqlite3_busy_timeout(h, wait_ms);
     /* An empty journal is left behind at close: what opens WAL on a read-only disk cannot make one. */
     (void)sqlite3_file_control(h, "main", SQLITE_FCNTL_PERSIST_WAL, &on);
     /* Nothing is read after the start, so the cache is small. The journal may grow to 16 MiB before it must be moved. */
@@ -107,7 +105,7 @@ static int configure(sqlite3 *h)
                         NULL, NULL, NULL);
 }
 
-Err *objdb_open(const char *path, ObjDb **ret, bool *ret_corrupt)
+Err *objdb_open(const char *path, int wait_ms, ObjDb **ret, bool *ret_corrupt)
 {
     *ret_corrupt = false;
     objvfs_errno = 0;
@@ -120,7 +118,7 @@ Err *objdb_open(const char *path, ObjDb **ret, bool *ret_corrupt)
     Err *e = NULL;
     int rc = sqlite3_open_v2(path, &d->h, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, objvfs_name());
     if (rc == SQLITE_OK)
-        rc = configure(d->h);
+        rc = configure(d->h, wait_ms);
     if (rc == SQLITE_OK)
         rc = quick_check(d->h, &e, path);
     if (rc == SQLITE_OK)
@@ -340,12 +338,12 @@ static Err *reopen(ObjStore *s)
     SCOPED(objdb_free) ObjDb *d = NULL;
     SCOPED(mem_free) char *aside = NULL;
     bool corrupt;
-    Err *e = objdb_open(s->path, &d, &corrupt);
+    Err *e = objdb_open(s->path, 0, &d, &corrupt);
     if (e && corrupt) {
         SCOPED(err_free) Err *why = e;
         e = objdb_move_aside(s, &aside);
         if (!e)
-            e = objdb_open(s->path, &d, &corrupt);
+            e = objdb_open(s->path, 0, &d, &corrupt);
         if (!e) {
             SCOPED(mem_free) char *text = err_text(why);
             free(s->note);

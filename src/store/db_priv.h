@@ -15,8 +15,9 @@ struct ObjDb {
     bool full; /* synchronous=FULL */
 };
 
-/* Opens, checks and migrates. *ret_corrupt: the file is damaged, the error says how. */
-MUST_USE Err *objdb_open(const char *path, ObjDb **ret, bool *ret_corrupt);
+/* Opens, checks and migrates. <wait_ms>: how long another process may still have it; 0 within the loop. *ret_corrupt: the file is
+ * damaged, the error says how. */
+MUST_USE Err *objdb_open(const char *path, int wait_ms, ObjDb **ret, bool *ret_corrupt);
 void objdb_free(ObjDb *d); /* NULL is fine */
 SCOPED_FN(objdb_free, ObjDb *, NULL)
 /* Brings the schema up to OBJSTORE_SCHEMA, or refuses a newer one. */

@@ -233,7 +233,7 @@ Err *objstore_list(ObjStore *s, const ObjQuery *q, ObjList *out)
 {
     int64_t newest = objstore_view_rv(s);
     *out = (ObjList){.rv = newest, .remaining = -1};
-    Token token, *t = NULL;
+    Token token = {0}, *t = NULL;
     if (!str_empty(q->cont)) {
         Err *e = token_read(q->cont, q->namespace_, newest, &token);
         if (e)

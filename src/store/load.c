@@ -5,6 +5,7 @@
 #include "os/fs.h"
 #include "store/db_priv.h"
 
+#define WAIT_MS 2000 /* the agent before this one may be on its way out */
 #define COPY_MAX ((size_t)1 << 30)
 /* How far numbers go on above what the tables know, when <path>.rv is lost. */
 #define JUMP 1000000
@@ -155,7 +156,7 @@ static Err *start_anew(ObjStore *s, const Err *why, char **ret_note)
     if (e)
         return e;
     salvage(s, aside);
-    e = objdb_open(s->path, &s->db, &corrupt);
+    e = objdb_open(s->path, WAIT_MS, &s->db, &corrupt);
     if (e)
         return e;
     int rc = objdb_rewrite(s, s->db);
@@ -191,7 +192,7 @@ static Err *load_copy(ObjStore *s, const char *dir)
     if (!e)
         e = copy(from_wal, to_wal, true);
     if (!e)
-        e = objdb_open(to, &d, &corrupt);
+        e = objdb_open(to, 0, &d, &corrupt);
     return e ? e : objdb_load(s, d->h, s->path, false, false, &corrupt);
 }
 
@@ -240,7 +241,7 @@ static void start_numbers(ObjStore *s, char **ret_note)
 Err *objdb_start(ObjStore *s, char **ret_note)
 {
     bool corrupt;
-    Err *e = objdb_open(s->path, &s->db, &corrupt);
+    Err *e = objdb_open(s->path, WAIT_MS, &s->db, &corrupt);
     if (e && err_errno(e) == EROFS && fs_exists(s->path)) {
         SCOPED(err_free) Err *why = e;
         e = start_read_only(s, why, ret_note);

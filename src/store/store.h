@@ -26,6 +26,7 @@
 #include "wire/json.h"
 
 #define OBJSTORE_SCHEMA 3                       /* what this program writes */
+#define OBJSTORE_EVENT_TTL_NS (INT64_C(3600) * 1000000000) /* what Events live: kube-apiserver's --event-ttl, 1 h */
 #define OBJSTORE_TEXT_MAX ((size_t)1536 * 1024) /* bytes of one object: etcd's default, 1.5 MiB */
 
 typedef struct ObjStore ObjStore;

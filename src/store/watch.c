@@ -34,6 +34,8 @@ static bool wants(const ObjWatch *w, const ObjItem *i)
 
 /* ---- the history ---- */
 
+/* Without prev: that is the item of an earlier event, or the one thing more that an object's first event in the ring keeps; so the
+ * history holds at most twice of what is counted, and half of it are the objects themselves. */
 static size_t past_bytes(const ObjPast *p)
 {
     return p->item->n + sizeof *p->item + sizeof *p;
