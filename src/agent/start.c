@@ -232,6 +232,17 @@ void worker_resume_starts(Worker *w, const char *container)
 
 static void on_image(void *arg, const char *image_id, Err *err);
 
+/* The registry was reached, and said no: what another was allowed to pull is not for everybody (HTTP's and the distribution API's words). */
+static bool was_refused(const Err *err)
+{
+    static const char *const words[] = {"unauthorized", "Unauthorized", "denied", "Forbidden", "forbidden", "authentication required"};
+    SCOPED(mem_free) char *text = err_text(err);
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if (strstr(text, words[i]))
+            return true;
+    return false;
+}
+
 /* A pull by policy Always that failed, where no registry is in reach: an image that was imported by hand is as new as it gets on
  * this machine, and :latest would run nowhere offline otherwise. Said aloud. Takes <err> and returns true if it asks the store. */
 static bool use_imported(StartOp *op, Err *err)
@@ -239,7 +250,7 @@ static bool use_imported(StartOp *op, Err *err)
     Worker *w = op->w;
     Runtime *rt = w->agent->cfg.rt;
     const Container *c = worker_container(w, op->container);
-    if (!str_eq(c->image_pull_policy, "Always"))
+    if (!str_eq(c->image_pull_policy, "Always") || was_refused(err))
         return false;
     Err *e = rt->ops->image_ensure(rt, c->image, "Never", NULL, on_image, op);
     err_free(e);

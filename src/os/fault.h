@@ -6,7 +6,7 @@
  * share one environment, and what takes over must not die of the same fault.
  *
  * Steps of the agent: container.start container.create container.created container.started restart.intent restart.durable
- * restart.kill restart.killed restart.remove restart.removed status.store sandbox.stop sandbox.remove.
+ * restart.kill restart.killed restart.remove restart.removed status.store sandbox.stop sandbox.remove store.commit store.committed.
  * Steps of the shim: src/shim/shim.h. */
 #ifndef REPRISE_OS_FAULT_H
 #define REPRISE_OS_FAULT_H
