@@ -272,8 +272,27 @@ static void deduplicate(json_t *list)
         }
 }
 
+/* What upstream's deletions leave behind in the very array that $setElementOrder then takes for the server's order: they
+ * move the rest to the front, and elements that are added overwrite what stands behind it. Results depend on it, so it is
+ * done here too: <server> keeps its length, the first *n count. */
+static void delete_in_place(json_t *server, size_t *n, const json_t *doomed, const char *merge_key)
+{
+    size_t d;
+    const json_t *v;
+    json_array_foreach(doomed, d, v)
+        for (size_t i = 0; i < *n;) {
+            if (!json_equal(identity(json_array_get(server, i), merge_key), identity(v, merge_key))) {
+                i++;
+                continue;
+            }
+            for (size_t k = i; k + 1 < *n; k++)
+                (void)json_array_set(server, k, json_array_get(server, k + 1));
+            *n -= 1;
+        }
+}
+
 /* Directives that stand for elements: $patch: delete and replace. *original and *patch are replaced by new lists. */
-static Err *special_elements(json_t **original, json_t **patch, const char *merge_key)
+static Err *special_elements(json_t **original, json_t **patch, const char *merge_key, json_t *server, size_t *n_server)
 {
     SCOPED(json_unref) json_t *plain = json_array();
     SCOPED(json_unref) json_t *doomed = json_array();
@@ -299,6 +318,8 @@ static Err *special_elements(json_t **original, json_t **patch, const char *merg
     json_t *in, *out;
     partition(*original, doomed, merge_key, &in, &out);
     json_decref(in);
+    if (server)
+        delete_in_place(server, n_server, doomed, merge_key);
     json_decref(*original);
     json_decref(*patch);
     if (replace)
@@ -308,8 +329,9 @@ static Err *special_elements(json_t **original, json_t **patch, const char *merg
     return NULL;
 }
 
-/* Merges the objects of <patch> into those of <list> that have the same key, in place; new ones go to the end. */
-static Err *merge_elements(json_t *list, const json_t *patch, const Meta *m)
+/* Merges the objects of <patch> into those of <list> that have the same key, in place; new ones go to the end, and into
+ * <server> (NULL: none) from <n_server> on, as long as it has room. */
+static Err *merge_elements(json_t *list, const json_t *patch, const Meta *m, json_t *server, size_t n_server)
 {
     SCOPED(json_unref) json_t *index = index_of_list(list, m->merge_key);
     size_t i;
@@ -323,6 +345,8 @@ static Err *merge_elements(json_t *list, const json_t *patch, const Meta *m)
             SCOPED(mem_free) char *text = identity_text(id);
             (void)json_object_set_new(index, text, json_integer((json_int_t)json_array_size(list)));
             (void)json_array_append(list, v);
+            if (server && n_server < json_array_size(server))
+                (void)json_array_set(server, n_server++, v);
             continue;
         }
         json_t *merged;
@@ -334,7 +358,8 @@ static Err *merge_elements(json_t *list, const json_t *patch, const Meta *m)
     return NULL;
 }
 
-static Err *merge_list(json_t *original, json_t *patch, const Meta *m, bool is_delete, json_t **ret)
+/* <server>: NULL, or what becomes of the server's order (delete_in_place()). */
+static Err *merge_list(json_t *original, json_t *patch, const Meta *m, bool is_delete, json_t *server, json_t **ret)
 {
     if (!m->merge && !is_delete) {
         *ret = json_incref(patch);
@@ -368,11 +393,12 @@ static Err *merge_list(json_t *original, json_t *patch, const Meta *m, bool is_d
     if (!m->merge_key)
         return err_new(ERR_INVALID, 0, "cannot merge lists without merge key for %s",
                        m->at.type->kind == PT_STRUCT ? "struct" : m->at.type->name);
-    e = special_elements(&ours, &theirs, m->merge_key);
+    size_t n_server = json_array_size(server);
+    e = special_elements(&ours, &theirs, m->merge_key, server, &n_server);
     if (e)
         return e;
     merged = json_copy(ours);
-    e = merge_elements(merged, theirs, m);
+    e = merge_elements(merged, theirs, m, server, n_server);
     return e ? e : put_in_order(merged, theirs, ours, m->merge_key, true, ret);
 }
 
@@ -534,7 +560,7 @@ static Err *set_order(json_t *original, json_t *patch, const json_t *order, cons
         merged = json_incref(ours);
     else if (!ours)
         merged = without_directives(theirs);
-    else if ((e = merge_list(ours, theirs, &m, false, &merged)))
+    else if ((e = merge_list(ours, theirs, &m, false, server, &merged)))
         return e;
     if (m.merge_key) {
         size_t i;
@@ -611,7 +637,7 @@ static Err *merge_member(json_t *original, const char *key, json_t *v, bool is_d
         Meta m;
         e = look_up_list(at, key, &m);
         if (!e)
-            e = merge_list(old, v, &m, is_delete, &merged);
+            e = merge_list(old, v, &m, is_delete, NULL, &merged);
     }
     if (!e)
         (void)json_object_set_new(original, key, merged);
