@@ -74,7 +74,8 @@ static void try_apply(const PatchType *t, const json_t *live, const json_t *conf
     PatchManager by = {"fuzz", "v1", force ? "status" : NULL, 1700000000 * NS_PER_S, force ? reset : NULL};
     json_t *got = NULL, *causes = NULL, *again = NULL;
     Err *e = patch_apply(t, live, config, &by, force, &got, &causes);
-    if (!e && plain) {
+    /* An apply that owns nothing leaves nobody, and then the next one finds an object that nobody ever counted for. */
+    if (!e && plain && json_object_get(json_object_get(got, "metadata"), "managedFields")) {
         Err *e2 = patch_apply(t, got, config, &by, false, &again, NULL);
         require(e2 == NULL && json_equal(got, again));
         json_decref(again);
