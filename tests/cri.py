@@ -76,8 +76,6 @@ class Client:
 
         def invoke(_timeout=None, **fields):
             return call(request(**fields), timeout=_timeout or (None if method in STREAMS else self.timeout))
-        if method not in STREAMS:  # several calls at the same time: .result() waits for each
-            invoke.future = lambda **fields: call.future(request(**fields), timeout=self.timeout)
         setattr(self, method, invoke)
         return invoke
 

@@ -67,6 +67,7 @@ def describe(nest, build):
             "reprise": _first_line(os.path.join(build, "reprise"), "version"), "crun": _first_line("crun", "--version"),
             "runc": _first_line("runc", "--version"), "podman": _first_line("podman", "--version"), "conmon": _package("conmon"),
             "s6": _package("s6"), "containerd": _first_line("containerd", "--version"),
+            "containerd of tools/build-containerd": _first_line(os.path.join(build, "tools/containerd-2/containerd"), "--version"),
         },
     }
 

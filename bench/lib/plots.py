@@ -15,7 +15,9 @@ plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "reprise", "font.fa
                      "axes.axisbelow": True, "grid.color": "#e4e4e4", "figure.facecolor": "white", "legend.frameon": False})
 COLORS = {"floor": "#4d4d4d", "floor-alone": "#c2a5cf", "spawn": "#9a9a9a", "reprise-gate": "#08519c", "reprise-plain": "#08519c", "reprise-create": "#4a90c8",
           "reprise-off": "#9cc4e4", "reprise-anew": "#6a51a3", "crun": "#e08214", "s6": "#3a9a4a", "podman-restart": "#b2182b",
-          "podman-replace": "#d6604d", "podman-replace-noinit": "#f0a58f", "podman-down": "#8c2d04"}
+          "podman-replace": "#d6604d", "podman-replace-noinit": "#f0a58f", "podman-down": "#8c2d04",
+          "containerd": "#1b7837", "containerd-runc": "#5aae61", "containerd-2": "#a6dba0", "reprise-cri-create": "#01665e",
+          "reprise-cri-off": "#5ab4ac"}
 PARTS = {"agent": "#08519c", "shim": "#4a90c8", "runtime, helpers": "#e08214", "containers' cgroup": "#bdbdbd"}
 PHASES = (("noticed", "#c7e0f4"), ("all dead", "#b2182b"), ("first start", "#4a90c8"), ("last start", "#08519c"))
 

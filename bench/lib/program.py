@@ -31,7 +31,8 @@ def options(doc, runs, idle_ms=150, runs_help="restarts of each peer", runtime=F
     p.add_argument("--build", default=os.environ.get("BUILD", "build"), help="build directory ($BUILD, build)")
     p.add_argument("-o", dest="output", choices=("table", "json"), default="table", help="how to print the results (%(default)s)")
     if runtime:
-        p.add_argument("--runtime", choices=("all", "cri"), default="all", help="all peers, or only the floor, the embedded runtime and what runs over CRI (%(default)s)")
+        p.add_argument("--runtime", choices=("all", "cri"), default="all",
+                       help="all peers, or only the floor, the embedded runtime and what runs over CRI (%(default)s)")
     args = p.parse_args()
     if args.runs < 1 or args.idle_ms < 0:
         p.error("--runs must be at least 1, --idle-ms at least 0")
@@ -89,3 +90,5 @@ def run(name, args, measure):
     for p in results.get("peers", []):
         if p["missing"]:
             print(f"missing: {p['name']}: {p['missing']}")
+    for p in results.get("learnt", {}).get("missing", []):
+        print(f"missing: {p['name']}: {p['why']}")

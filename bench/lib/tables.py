@@ -52,6 +52,22 @@ def phases(results):
         for r in rows])
 
 
+def cri(results):
+    """Medians by the number of containers."""
+    numbers = sizes(results, "idle")
+    rows = {}
+    for r in results["rows"]:
+        rows.setdefault(r["peer"], {})[r["containers"]] = r
+    return Table("medians, after idleness", ["ms", *[plural(n, "container") for n in numbers], "of 3: x reprise"], [
+        [_names(results)[peer], *[_median(mine.get(n, {}).get("summary")) for n in numbers], stats.number(mine.get(3, {}).get("x_reprise"))]
+        for peer, mine in rows.items()])
+
+
+def learnt(results):
+    return Table("from the exit to the decision", ["ms", *stats.COLUMNS], [
+        [r["name"], *[stats.number(r["summary"][c]) for c in stats.COLUMNS]] for r in results["learnt"]["rows"]])
+
+
 def beside(results):
     return Table("reprise, ML worker, beside other Pods", ["ms", *stats.COLUMNS], [
         [f"{plural(r['others'], 'other Pod')}", *[stats.number(r["summary"][c]) for c in stats.COLUMNS]] for r in results["beside"]])
@@ -109,8 +125,8 @@ def agents(results):
 def _all(results):
     if results["benchmark"] == "restart":
         yield from (restart(results, how, n) for how in HOWS for n in sizes(results, how))
-    yield from (make(results) for make in {"restart": (phases, beside), "tasks": (tasks,), "many": (many,),
-                                           "cost": (cpu, writes, memory, helpers, agents)}[results["benchmark"]])
+    makers = {"restart": (phases, learnt, beside), "tasks": (tasks,), "many": (many,), "cost": (cpu, writes, memory, helpers, agents)}
+    yield from (table for make in makers[results["benchmark"]] if (table := make(results)).lines)
 
 
 def text(results):

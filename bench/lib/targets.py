@@ -28,6 +28,15 @@ def _against(results, peer, what, factor):
     return _target(what, f"at least {factor}x faster", value and f"{value:.0f}x", value and value >= factor)
 
 
+def _against_fastest(results, prefix, what, factor):
+    """Of several settings of one peer, the fastest counts."""
+    rows = [r for r in results["restart"]["rows"] if r["peer"].startswith(prefix) and r["containers"] == 3 and r["how"] == "idle"]
+    row = min(rows, key=lambda r: r["summary"]["median"], default=None)
+    name = row and next(p["name"] for p in results["restart"]["peers"] if p["id"] == row["peer"])
+    done = _against(results, row["peer"] if row else prefix, what, factor)
+    return {**done, "note": f"the fastest of {len(rows)} settings: {name.split(', ')[-1]}, {name.split(' over')[0]}" if row else ""}
+
+
 def _missing(results, peer):
     return next((p["missing"] for p in results["restart"]["peers"] if p["id"] == peer), None) or ""
 
@@ -73,7 +82,7 @@ def targets(results):
         _to_floor(results, "create", "ML worker restart, create-ahead alone", 5),
         _to_floor(results, "off", "ML worker restart, nothing prepared", 40),
         _against(results, "podman-restart", "ML worker restart against podman pod restart", 100),
-        _against(results, "containerd", "ML worker restart against containerd over CRI in the plain order", 50),
+        _against_fastest(results, "containerd", "ML worker restart against containerd over CRI in the plain order", 50),
         _tasks(results), _busy(results), _linear(results), _beside(results),
     ]
     rows[4]["note"] = rows[4]["note"] or _missing(results, "containerd")
