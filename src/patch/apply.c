@@ -237,7 +237,7 @@ static json_t *prune(const PatchType *t, const json_t *merged, const Managers *m
     /* Back comes what somebody owns, the applier's new config too. */
     SCOPED(field_set_free) FieldSet *managed = field_set_new();
     for (size_t i = 0; i < m->n; i++)
-        change(&managed, field_set_union, m->v[i].set);
+        field_set_take(managed, field_set_copy(m->v[i].set));
     SCOPED(field_set_free) FieldSet *keep = typed_name_structs(at, managed);
     if (pruned) {
         SCOPED(field_set_free) FieldSet *set = typed_field_set(at, pruned);

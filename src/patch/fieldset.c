@@ -211,14 +211,18 @@ static int by_elem(const void *a, const void *b)
     return path_elem_compare(&x->pe, &y->pe);
 }
 
-/* Moves what <from> has to the end of <to>. */
-static void take_all(FieldSet *to, FieldSet *from)
+void field_set_take(FieldSet *to, FieldSet *from)
 {
-    to->v = mem_grow(to->v, to->n + from->n, sizeof *to->v);
-    memcpy(to->v + to->n, from->v, from->n * sizeof *from->v);
-    to->cap = to->n += from->n;
+    if (from->n && to->n + from->n > to->cap) {
+        to->cap = (to->n + from->n) * 2;
+        to->v = mem_grow(to->v, to->cap, sizeof *to->v);
+    }
+    if (from->n)
+        memcpy(to->v + to->n, from->v, from->n * sizeof *from->v);
+    to->n += from->n;
     to->unsorted = true;
     from->n = 0;
+    field_set_free(from);
 }
 
 void field_set_sort(FieldSet *s)
@@ -235,14 +239,10 @@ void field_set_sort(FieldSet *s)
             continue;
         }
         last->member = last->member || e->member;
-        if (!last->child) {
+        if (!last->child)
             last->child = e->child;
-        } else if (e->child && e->child->n) {
-            take_all(last->child, e->child);
-            field_set_free(e->child);
-        } else {
-            field_set_free(e->child);
-        }
+        else if (e->child)
+            field_set_take(last->child, e->child);
         path_elem_done(&e->pe);
     }
     s->n = kept;
@@ -328,7 +328,7 @@ static FieldSet *combine(FieldSet *a, FieldSet *b, SetOp op)
     FieldSet *out = field_set_new();
     field_set_sort(a);
     field_set_sort(b);
-    for (size_t i = 0, j = 0; i < a->n || j < b->n;) {
+    for (size_t i = 0, j = 0; i < a->n || (op == OP_UNION && j < b->n);) {
         int c = i >= a->n ? 1 : j >= b->n ? -1 : path_elem_compare(&a->v[i].pe, &b->v[j].pe);
         const FieldEntry *x = c <= 0 ? &a->v[i++] : NULL, *y = c >= 0 ? &b->v[j++] : NULL;
         if (x && y) {

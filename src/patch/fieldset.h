@@ -45,6 +45,8 @@ SCOPED_FN(field_set_free, FieldSet *, NULL)
 void field_set_insert(FieldSet *s, const FieldPath *path); /* the root is in no set */
 /* Puts <child> (taken) below <pe>, which has nothing there yet. */
 void field_set_adopt(FieldSet *s, const PathElem *pe, FieldSet *child);
+/* Puts all that <from> (taken) has into <to>: a union in place, for many of them. */
+void field_set_take(FieldSet *to, FieldSet *from);
 /* Entries in order, each element once: before a walk over v. */
 void field_set_sort(FieldSet *s);
 bool field_set_empty(const FieldSet *s);

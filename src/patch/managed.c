@@ -98,10 +98,7 @@ void managers_cap(Managers *m, const char *api_version)
         Manager *x = &m->v[i];
         if (x->applied)
             continue;
-        FieldSet *more = field_set_union(all, x->set);
-        field_set_free(all);
-        all = more;
-        manager_set(x, field_set_new());
+        field_set_take(all, MOVE(x->set, field_set_new()));
         mem_set_str(&time, x->time);
         updates--;
         merged++;

@@ -1,9 +1,10 @@
 /* schema.c - what core/v1 declares about its fields for patches: the only place that says how a list is merged.
  *
- * Strategic merge goes by the tags patchStrategy and patchMergeKey of the Go structs, server-side apply by x-kubernetes-list-type,
- * -list-map-keys and -map-type of the OpenAPI document; both stand in one row, for they differ (hostIPs is merged by one and
- * atomic to the other). Facts from k8s.io/api v0.36.0 and client-go v0.36.0 (applyconfigurations); types in the order in which
- * they are used, fields in Go's. tests/golden/patch has what upstream's own code does with them.
+ * Strategic merge goes by the tags patchStrategy and patchMergeKey of the Go structs, server-side apply by
+ * x-kubernetes-list-type, -list-map-keys and -map-type of the OpenAPI document; both stand in one row, for they differ
+ * (hostIPs is merged by one and atomic to the other). Facts from k8s.io/api v0.36.0 and client-go v0.36.0
+ * (applyconfigurations), read out by a program; a type comes before those that use it, fields in Go's order.
+ * tests/golden/patch has what upstream's own code does with them.
  *
  * A row for each type would take 1400 lines, so rows are packed: one letter says what a field is. */
 #include "patch/patch_priv.h"

@@ -1,6 +1,6 @@
 /* run_patch.c - what Kubernetes' own code made of a patch against what src/patch makes of it. The cases in tests/golden/patch
  * were written by a Go program around apimachinery, structured-merge-diff and evanphx/json-patch, whose versions each file
- * names; README.md there says how to make more. */
+ * names; README.md there says how they were made. */
 #include <stdio.h>
 
 #include "base/clock.h"
