@@ -1,4 +1,5 @@
 /* cmd_node.c - `reprise node`: options and configuration file for the daemon (src/daemon). */
+#include <ctype.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/utsname.h>
@@ -41,12 +42,24 @@ static Err *reserved_option(const CliArgs *a, DaemonConfig *c)
     return NULL;
 }
 
+/* It becomes a part of Pods' names. */
+static bool is_node_name(const char *s)
+{
+    size_t n = strlen(s);
+    for (const char *c = s; *c; c++)
+        if (!isalnum((unsigned char)*c) && *c != '-' && *c != '.')
+            return false;
+    return n > 0 && n <= 253 && isalnum((unsigned char)s[0]) && isalnum((unsigned char)s[n - 1]);
+}
+
 static Err *node_options(const CliArgs *a, DaemonConfig *c, Log *log)
 {
     log->format = (LogFormat)index_of(log_format_names, cli_opt(a, "log-format"));
     log->level = (LogLevel)index_of(log_level_names, cli_opt(a, "log-level"));
     if (!str_to_i64(cli_opt(a, "max-pods"), &c->max_pods) || c->max_pods < 1)
         return err_new(ERR_INVALID, 0, "--max-pods=%s: give a number greater than 0", cli_opt(a, "max-pods"));
+    if (!is_node_name(c->node_name))
+        return err_new(ERR_INVALID, 0, "the node's name \"%s\" cannot be a part of a Pod's name: give another with --node-name", c->node_name);
     plan_config_default(&c->plan);
     Err *e = cli_gates(a, &c->gates);
     if (!e)

@@ -104,6 +104,8 @@ static char *map_text(const struct NodeField *f, const json_t *v, Report *r)
 static char *scalar_text(const struct NodeField *f, const CliOption *o, const json_t *v, Report *r)
 {
     int64_t n;
+    if (json_is_false(v) && o->values && is_one_of(o->values, "off"))
+        return mem_dup_str("off"); /* YAML 1.1 takes a plain off for it */
     if (json_is_integer(v) && f->kind != NC_STRING && f->kind != NC_PATH) {
         if (f->kind == NC_COUNT && json_integer_value(v) < 1)
             report_add(r, CAUSE_INVALID, f->json, "Invalid value: %lld: must be greater than 0", (long long)json_integer_value(v));

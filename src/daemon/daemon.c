@@ -35,6 +35,7 @@ typedef struct {
     bool watching;
     dev_t watch_dev;
     ino_t watch_ino;
+    unsigned open_handles;
     char *status; /* as told to systemd */
 } Daemon;
 
@@ -395,15 +396,28 @@ static void open_handles(Daemon *d)
     d->watch.data = d;
 }
 
+static void on_closed(uv_handle_t *h)
+{
+    ((Daemon *)h->data)->open_handles--;
+}
+
+static void close_handle(Daemon *d, uv_handle_t *h)
+{
+    d->open_handles++;
+    uv_close(h, on_closed);
+}
+
+/* Returns when they are closed: <d> goes then, and a signal that was caught in this moment takes a turn of the loop more. */
 static void close_handles(Daemon *d)
 {
-    for (size_t i = 0; i < ARRAY_LEN(d->signals); i++)
-        uv_close((uv_handle_t *)&d->signals[i], NULL);
     uv_timer_t *timers[] = {&d->scan, &d->settle, &d->act, &d->watchdog};
+    for (size_t i = 0; i < ARRAY_LEN(d->signals); i++)
+        close_handle(d, (uv_handle_t *)&d->signals[i]);
     for (size_t i = 0; i < ARRAY_LEN(timers); i++)
-        uv_close((uv_handle_t *)timers[i], NULL);
-    uv_close((uv_handle_t *)&d->watch, NULL);
-    (void)uv_run(d->c.loop, UV_RUN_NOWAIT); /* <d> is ours: the handles must be done with before it goes */
+        close_handle(d, (uv_handle_t *)timers[i]);
+    close_handle(d, (uv_handle_t *)&d->watch);
+    while (d->open_handles > 0)
+        (void)uv_run(d->c.loop, UV_RUN_ONCE);
 }
 
 static void adopt(Daemon *d)

@@ -291,6 +291,10 @@ prepareMemory: much
         run = reprise.command("node", f"--config={path}")
         assert run.returncode == 2 and want in run.stderr, run.explain()
     assert reprise.command("node", f"--config={path}.none").returncode == 2
+    for flags, want in ((["--node-name=a_b"], "cannot be a part of a Pod's name"), (["--max-pods=0"], "greater than 0"),
+                        (["--system-reserved=cpu"], "give cpu=QUANTITY"), (["--prepare=maybe"], "is none of")):
+        run = reprise.command("node", *flags)
+        assert run.returncode == 2 and want in run.stderr, run.explain()
 
 
 def test_config_and_flags(node):
@@ -299,8 +303,9 @@ def test_config_and_flags(node):
     config = {"apiVersion": "reprise.io/v1alpha1", "kind": "NodeConfig", "root": node.reprise.root, "runDir": node.reprise.run_dir,
               "logDir": node.reprise.log_dir, "nodeName": "FromFile", "staticPodPath": other, "logFormat": "logfmt", "maxPods": 5,
               "systemReserved": {"cpu": "100m", "memory": "16Mi"}, "featureGates": {"ContainerRestartRules": True}, "prepare": "off"}
+    text = json.dumps(config).replace('"off"', "off")  # as people write it; YAML 1.1 has that for a boolean
     with open(path, "w") as f:
-        json.dump(config, f)
+        f.write(text)
     node.args = [node.reprise.program, "node", f"--config={path}", f"--pod-manifest-path={node.manifests}", "--log-format=json",
                  *[d for d in node.reprise.dirs if "runtime" in d]]
     node.write("a.yaml", pod(container(), name="a"))
