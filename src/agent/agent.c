@@ -237,42 +237,46 @@ static Raw objects_text(const Objects *o)
     return json_text(list, false);
 }
 
-static void add_worker(Agent *a, PodRecord *rec, const Objects *objects, int lock_fd, const char *type)
+static bool pod_is_terminal(const Pod *p)
+{
+    return str_eq(p->status.phase, "Succeeded") || str_eq(p->status.phase, "Failed");
+}
+
+/* <rec> and <objects> are taken. */
+static Worker *add_worker(Agent *a, PodRecord *rec, Objects *objects, int lock_fd)
 {
     Worker *w = worker_new(a, rec, objects, lock_fd);
     notes_tell_all(a);
     *LIST_ADD(&a->workers) = w;
     strindex_add(&a->by_uid, worker_uid(w), w);
     if (a->cfg.listener.pod)
-        a->cfg.listener.pod(a->cfg.listener.arg, type, w->rec.pod, worker_now());
-    worker_setup_volumes(w);
+        a->cfg.listener.pod(a->cfg.listener.arg, "ADDED", w->rec.pod, worker_now());
+    if (!pod_is_terminal(w->rec.pod)) /* what has ended mounts nothing any more */
+        worker_setup_volumes(w);
     worker_dirty(w);
+    return w;
 }
 
 /* Adopted Pods go on with the objects of their record, unless the caller brought newer ones. */
-static Err *add_recorded(Agent *a, PodRecord *rec, const Objects *objects, int lock_fd)
+static Err *add_recorded(Agent *a, PodRecord *rec, const Objects *objects, int lock_fd, Worker **ret)
 {
-    Objects own = {0};
+    SCOPED(objects_done) Objects recorded = {0}, own = {0};
     if (!objects && rec->objects) {
         SCOPED(doc_reports_done) DocReports reports = {0};
         SCOPED(mem_free) char *list = mem_fmt("{\"apiVersion\":\"v1\",\"kind\":\"List\",\"items\":%s}", rec->objects);
-        Err *e = objects_parse("record", list, strlen(list), &a->cfg.gates, &own, &reports);
+        Err *e = objects_parse("record", list, strlen(list), &a->cfg.gates, &recorded, &reports);
         if (e) {
             fd_close(lock_fd);
             return err_wrap(e, "read the objects of pod %s", rec->pod->metadata.name);
         }
     }
-    add_worker(a, rec, objects, lock_fd, "ADDED");
-    Worker *w = a->workers.v[a->workers.n - 1];
-    w->own_objects = own;
-    if (!w->objects)
-        w->objects = &w->own_objects;
+    objects_of_pod(rec->pod, objects ? objects : &recorded, &own);
+    if (objects) {
+        free(rec->objects);
+        rec->objects = objects_text(&own);
+    }
+    *ret = add_worker(a, rec, &own, lock_fd);
     return NULL;
-}
-
-static bool pod_is_terminal(const Pod *p)
-{
-    return str_eq(p->status.phase, "Succeeded") || str_eq(p->status.phase, "Failed");
 }
 
 static Err *forget_pod(const Agent *a, const Pod *p)
@@ -290,10 +294,9 @@ static Err *forget_pod(const Agent *a, const Pod *p)
     return e ? e : e2;
 }
 
-/* A Pod of that name that is recorded already. *ret_done: nothing is left to do for the new one. */
-static Err *meet_recorded(Agent *a, const char *uid, const Pod *pod, const Objects *objects, bool *ret_adopted)
+/* A Pod of that name that is recorded already. *ret: nothing is left to do for the new one, this one was taken over. */
+static Err *meet_recorded(Agent *a, const char *uid, const Pod *pod, const Objects *objects, Worker **ret)
 {
-    *ret_adopted = false;
     SCOPED(fd_close) int lock = -EBADF;
     Err *e = pod_record_lock(a->root, uid, &lock);
     if (e)
@@ -313,15 +316,13 @@ static Err *meet_recorded(Agent *a, const char *uid, const Pod *pod, const Objec
         return err_new(ERR_EXISTS, 0,
                        "pods \"%s\" already exists, with another spec; delete it first: reprise delete %s/%s",
                        pod->metadata.name, pod->metadata.namespace_, pod->metadata.name);
-    *ret_adopted = true;
-    return add_recorded(a, &rec, objects, MOVE(lock, -EBADF));
+    return add_recorded(a, &rec, objects, MOVE(lock, -EBADF), ret);
 }
 
 static void fill_server_fields(const Agent *a, Pod *pod)
 {
-    char *uid = os_uuid();
-    free(pod->metadata.uid);
-    pod->metadata.uid = uid;
+    if (!pod->metadata.uid)
+        pod->metadata.uid = os_uuid();
     pod->metadata.creation_timestamp = (OptTime){true, worker_now()};
     if (!pod->metadata.name && pod->metadata.generate_name) {
         /* apiserver's names.SimpleNameGenerator: five characters after at most 58. */
@@ -332,68 +333,188 @@ static void fill_server_fields(const Agent *a, Pod *pod)
     mem_set_str(&pod->spec.node_name, a->node_name);
 }
 
-Err *agent_pod_add(Agent *a, Pod *pod, const Objects *objects, bool *ret_adopted)
+static Worker *worker_of(const Agent *a, const char *uid)
+{
+    return strindex_get(&a->by_uid, uid);
+}
+
+static bool is_ours(void *arg, const char *uid)
+{
+    return worker_of(arg, uid) != NULL;
+}
+
+/* The record of a Pod that is not here yet. */
+static Err *record_new(const Agent *a, const Pod *pod, int *ret_lock)
+{
+    if (worker_of(a, pod->metadata.uid))
+        return err_new(ERR_EXISTS, 0, "pods \"%s\" already exists: uid %s", pod->metadata.name, pod->metadata.uid);
+    SCOPED(mem_free) char *dir = mem_fmt("%s/pods/%s", a->root, pod->metadata.uid);
+    Err *e = fs_mkdirs(dir, 0755);
+    return e ? e : pod_record_lock(a->root, pod->metadata.uid, ret_lock);
+}
+
+Err *agent_pod_add(Agent *a, Pod *pod, const Objects *objects, const Pod **ret, bool *ret_adopted)
 {
     SCOPED(pod_free) Pod *mine = pod;
+    Worker *w = NULL;
     *ret_adopted = false;
     if (mine->metadata.name) {
-        SCOPED(mem_free) char *uid = pod_record_find(a->root, mine->metadata.namespace_, mine->metadata.name);
-        if (uid) {
-            Err *e = meet_recorded(a, uid, mine, objects, ret_adopted);
-            if (e || *ret_adopted)
-                return e;
+        if (agent_pod_find(a, mine->metadata.namespace_, mine->metadata.name))
+            return err_new(ERR_EXISTS, 0, "pods \"%s\" already exists", mine->metadata.name);
+        SCOPED(mem_free) char *uid = pod_record_find(a->root, mine->metadata.namespace_, mine->metadata.name, is_ours, a);
+        Err *e = uid ? meet_recorded(a, uid, mine, objects, &w) : NULL;
+        if (e)
+            return e;
+        if (w) {
+            *ret_adopted = true;
+            *ret = w->rec.pod;
+            return NULL;
         }
     }
     fill_server_fields(a, mine);
-    SCOPED(mem_free) char *dir = mem_fmt("%s/pods/%s", a->root, mine->metadata.uid);
-    Err *e = fs_mkdirs(dir, 0755);
-    if (e)
-        return e;
     SCOPED(fd_close) int lock = -EBADF;
-    e = pod_record_lock(a->root, mine->metadata.uid, &lock);
+    Err *e = record_new(a, mine, &lock);
     if (e)
         return e;
-    SCOPED(pod_record_done) PodRecord rec = {.objects = objects_text(objects), .pod = MOVE(mine, NULL)};
+    SCOPED(objects_done) Objects own = {0};
+    objects_of_pod(mine, objects, &own);
+    SCOPED(pod_record_done) PodRecord rec = {.objects = objects_text(&own), .pod = MOVE(mine, NULL)};
     /* Before anything exists on the machine there is a record of it: a crash can leave nothing that nobody knows of. */
     e = pod_record_save(a->root, &rec, true);
     if (e) {
+        SCOPED(mem_free) char *dir = mem_fmt("%s/pods/%s", a->root, rec.pod->metadata.uid);
         err_free(fs_remove_tree(dir));
         return e;
     }
-    add_worker(a, &rec, objects, MOVE(lock, -EBADF), "ADDED");
+    w = add_worker(a, &rec, &own, MOVE(lock, -EBADF));
+    *ret = w->rec.pod;
     return NULL;
 }
 
-Err *agent_pod_adopt(Agent *a, const char *namespace_, const char *name, const Objects *objects)
+static Err *adopt_uid(Agent *a, const char *uid, const Objects *objects, Worker **ret)
 {
-    SCOPED(mem_free) char *uid = pod_record_find(a->root, namespace_, name);
-    if (!uid)
-        return err_new(ERR_NOT_FOUND, 0, "pods \"%s\" not found", name);
     SCOPED(fd_close) int lock = -EBADF;
     Err *e = pod_record_lock(a->root, uid, &lock);
     if (e)
-        return err_wrap(e, "pod %s/%s", namespace_, name);
+        return e;
     SCOPED(pod_record_done) PodRecord rec = {0};
     e = pod_record_load(a->root, uid, &rec);
-    return e ? e : add_recorded(a, &rec, objects, MOVE(lock, -EBADF));
+    return e ? e : add_recorded(a, &rec, objects, MOVE(lock, -EBADF), ret);
+}
+
+Err *agent_pod_adopt(Agent *a, const char *namespace_, const char *name, const Objects *objects, const Pod **ret)
+{
+    SCOPED(mem_free) char *uid = pod_record_find(a->root, namespace_, name, is_ours, a);
+    if (!uid)
+        return err_new(ERR_NOT_FOUND, 0, "pods \"%s\" not found", name);
+    Worker *w = NULL;
+    Err *e = adopt_uid(a, uid, objects, &w);
+    if (e)
+        return err_wrap(e, "pod %s/%s", namespace_, name);
+    *ret = w->rec.pod;
+    return NULL;
+}
+
+/* A Pod that was being forgotten, or had no record yet, when the last agent ended: what is left in its directory is nobody's. */
+static bool is_rest(const Agent *a, const char *uid)
+{
+    SCOPED(mem_free) char *record = mem_fmt("%s/pods/%s/pod.json", a->root, uid);
+    return !fs_exists(record);
+}
+
+static void drop_rest(const Agent *a, const char *uid, StrVec *problems)
+{
+    SCOPED(fd_close) int lock = -EBADF;
+    SCOPED(mem_free) char *dir = mem_fmt("%s/pods/%s", a->root, uid);
+    Err *e = pod_record_lock(a->root, uid, &lock); /* another process that is just making it has the lock */
+    if (!e && is_rest(a, uid))
+        e = volumes_teardown(a->root, uid);
+    if (!e)
+        e = fs_remove_tree(dir);
+    if (e) {
+        SCOPED(mem_free) char *text = err_text(e);
+        strvec_fmt(problems, "rest of pod %s: %s", uid, text);
+        err_free(e);
+    }
+}
+
+void agent_pod_adopt_all(Agent *a, StrVec *problems)
+{
+    StrList uids = {0};
+    pod_record_uids(a->root, &uids);
+    LIST_EACH(uid, &uids) {
+        Worker *w = NULL;
+        if (!worker_of(a, *uid) && is_rest(a, *uid)) {
+            drop_rest(a, *uid, problems);
+        } else if (!worker_of(a, *uid)) {
+            SCOPED(err_free) Err *e = adopt_uid(a, *uid, NULL, &w);
+            SCOPED(mem_free) char *text = e ? err_text(e) : NULL;
+            if (e)
+                strvec_fmt(problems, "pod %s: %s", *uid, text);
+        }
+        free(*uid);
+    }
+    free(uids.v);
+}
+
+static Err *not_here(const char *uid)
+{
+    return err_new(ERR_NOT_FOUND, 0, "pod %s not found", uid);
+}
+
+Err *agent_pod_objects(Agent *a, const char *uid, const Objects *objects)
+{
+    Worker *w = worker_of(a, uid);
+    if (!w)
+        return not_here(uid);
+    Objects own = {0};
+    objects_of_pod(w->rec.pod, objects, &own);
+    char *text = objects_text(&own);
+    if (str_eq(text, w->rec.objects)) {
+        free(text);
+        objects_done(&own);
+        return NULL;
+    }
+    free(w->rec.objects);
+    w->rec.objects = text;
+    objects_done(&w->objects);
+    w->objects = own;
+    prepares_doubt(w);
+    (void)worker_save(w, true); /* not saved: said by an event, and tried again */
+    if (!pod_is_terminal(w->rec.pod))
+        worker_setup_volumes(w);
+    return NULL;
+}
+
+static void delete_worker(Worker *w, int64_t grace_s)
+{
+    ObjectMeta *m = &w->rec.pod->metadata;
+    int64_t own = w->rec.pod->spec.termination_grace_period_seconds.v;
+    int64_t grace = grace_s < 0 ? own : grace_s;
+    if (m->deletion_timestamp.set && m->deletion_grace_period_seconds.v <= grace)
+        return;
+    /* The moment at which the grace is over, as the API server writes it. */
+    m->deletion_timestamp = (OptTime){true, worker_now() + grace * NS_PER_S};
+    m->deletion_grace_period_seconds = (OptInt){true, grace};
+    w->done_told = false;
+    (void)worker_save(w, true); /* not saved: deleted all the same while we live */
+    worker_tell_status(w);
+    worker_dirty(w);
+}
+
+Err *agent_pod_delete(Agent *a, const char *uid, int64_t grace_s)
+{
+    Worker *w = worker_of(a, uid);
+    if (!w)
+        return not_here(uid);
+    delete_worker(w, grace_s);
+    return NULL;
 }
 
 void agent_delete_all(Agent *a, int64_t grace_s)
 {
-    for (size_t i = 0; i < a->workers.n; i++) {
-        Worker *w = a->workers.v[i];
-        ObjectMeta *m = &w->rec.pod->metadata;
-        int64_t own = w->rec.pod->spec.termination_grace_period_seconds.v;
-        int64_t grace = grace_s < 0 ? own : grace_s;
-        if (m->deletion_timestamp.set && m->deletion_grace_period_seconds.v <= grace)
-            continue;
-        /* The moment at which the grace is over, as the API server writes it. */
-        m->deletion_timestamp = (OptTime){true, worker_now() + grace * NS_PER_S};
-        m->deletion_grace_period_seconds = (OptInt){true, grace};
-        (void)worker_save(w, true); /* not saved: deleted all the same while we live */
-        worker_tell_status(w);
-        worker_dirty(w);
-    }
+    LIST_EACH(w, &a->workers)
+        delete_worker(*w, grace_s);
 }
 
 size_t agent_pod_count(const Agent *a)
@@ -406,28 +527,72 @@ const Pod *agent_pod_at(const Agent *a, size_t i)
     return a->workers.v[i]->rec.pod;
 }
 
-int64_t agent_pod_restarts(const Agent *a, size_t i)
+const Pod *agent_pod_get(const Agent *a, const char *uid)
 {
-    return a->workers.v[i]->rec.restarts;
+    const Worker *w = worker_of(a, uid);
+    return w ? w->rec.pod : NULL;
 }
 
-json_t *agent_pod_facts(const Agent *a, size_t i)
+const Pod *agent_pod_find(const Agent *a, const char *namespace_, const char *name)
+{
+    LIST_EACH(w, &a->workers) {
+        const ObjectMeta *m = &(*w)->rec.pod->metadata;
+        if (str_eq(m->namespace_, namespace_) && str_eq(m->name, name))
+            return (*w)->rec.pod;
+    }
+    return NULL;
+}
+
+bool agent_pod_is_done(const Agent *a, const char *uid)
+{
+    const Worker *w = worker_of(a, uid);
+    return w && w->done_told;
+}
+
+int64_t agent_pod_restarts(const Agent *a, const char *uid)
+{
+    const Worker *w = worker_of(a, uid);
+    return w ? w->rec.restarts : 0;
+}
+
+json_t *agent_pod_facts(const Agent *a, const char *uid)
 {
     PodFacts facts;
     PlanInput in;
-    worker_input(a->workers.v[i], &facts, &in);
+    Worker *w = worker_of(a, uid);
+    if (!w)
+        return NULL;
+    worker_input(w, &facts, &in);
     json_t *j = facts_to_json(&in);
     plan_input_done(&in);
     pod_facts_done(&facts);
     return j;
 }
 
-Err *agent_pod_forget(Agent *a, size_t i)
+static void drop_worker(Agent *a, Worker *w)
 {
-    Worker *w = a->workers.v[i];
+    strindex_remove(&a->by_uid, worker_uid(w));
+    size_t i = 0;
+    while (a->workers.v[i] != w)
+        i++;
+    a->workers.v[i] = a->workers.v[--a->workers.n];
+    w->unsaved = w->dirty = false; /* there is no record any more to write to */
+    worker_close(w);
+}
+
+Err *agent_pod_forget(Agent *a, const char *uid)
+{
+    Worker *w = worker_of(a, uid);
+    if (!w)
+        return not_here(uid);
     notes_tell_all(a);
+    w->unsaved = w->undurable = w->dirty = false;
+    (void)uv_timer_stop(&w->save_timer);
+    Err *e = forget_pod(a, w->rec.pod);
+    if (e)
+        return e;
     if (a->cfg.listener.pod)
         a->cfg.listener.pod(a->cfg.listener.arg, "DELETED", w->rec.pod, worker_now());
-    w->dirty = false;
-    return forget_pod(a, w->rec.pod);
+    drop_worker(a, w);
+    return NULL;
 }

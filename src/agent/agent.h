@@ -41,22 +41,38 @@ MUST_USE Err *agent_open(const AgentConfig *c, Agent **ret);
 /* Lets go of every Pod without touching it: containers go on, records stay. */
 void agent_close(Agent *a);
 
-/* Takes <pod> (validated and defaulted; uid, creationTimestamp and nodeName are filled in here) and runs it. <objects>
- * is borrowed until agent_close(). If a Pod of that namespace and name is recorded under root already, it is adopted
- * when its spec is equal (*ret_adopted), replaced when it is terminal, refused otherwise (ERR_EXISTS). */
-MUST_USE Err *agent_pod_add(Agent *a, Pod *pod, const Objects *objects, bool *ret_adopted);
-/* Adopts a recorded Pod by name without a manifest. ERR_NOT_FOUND. */
-MUST_USE Err *agent_pod_adopt(Agent *a, const char *namespace_, const char *name, const Objects *objects);
-/* Begins to delete every Pod: grace in seconds, or < 0 for the Pod's own. Calling again may only shorten it. */
+/* Takes <pod> (validated and defaulted; creationTimestamp and nodeName are filled in here, and uid when it has none) and runs it. Of
+ * <objects> (borrowed for the call) it keeps copies of those that the Pod reads. A Pod that comes with a terminal phase in its status
+ * (refused: plan/admit.h) is recorded, and nothing of it is started. If a Pod of that namespace and name is recorded under root
+ * already, it is adopted when its spec is equal (*ret_adopted), replaced when it is terminal, refused otherwise (ERR_EXISTS); one that
+ * this agent has is refused always. */
+MUST_USE Err *agent_pod_add(Agent *a, Pod *pod, const Objects *objects, const Pod **ret, bool *ret_adopted);
+/* Adopts a recorded Pod by name without a manifest; <objects> NULL = those of its record. ERR_NOT_FOUND. */
+MUST_USE Err *agent_pod_adopt(Agent *a, const char *namespace_, const char *name, const Objects *objects, const Pod **ret);
+/* Adopts every recorded Pod, those that have ended too. One that cannot be (another process drives it, its record is torn) is left as
+ * it is, and said in <problems>, a line each. */
+void agent_pod_adopt_all(Agent *a, StrVec *problems);
+/* Other ConfigMaps, Secrets and claims for a Pod: copies of what it reads replace those it has. Its volumes are updated in place, env
+ * at the next start, as under the kubelet. ERR_NOT_FOUND. */
+MUST_USE Err *agent_pod_objects(Agent *a, const char *uid, const Objects *objects);
+/* Begins to delete a Pod: grace in seconds, or < 0 for the Pod's own. Calling again may only shorten it. done() is told, again for one
+ * that had ended before. ERR_NOT_FOUND. */
+MUST_USE Err *agent_pod_delete(Agent *a, const char *uid, int64_t grace_s);
 void agent_delete_all(Agent *a, int64_t grace_s);
 
+/* The agent's Pods, in no order: an index is good until the next Pod is added or forgotten, a uid until its Pod is forgotten. */
 size_t agent_pod_count(const Agent *a);
 const Pod *agent_pod_at(const Agent *a, size_t i);
-/* In-place restarts that were completed for the Pod since it was created (kept over deaths of the agent). */
-int64_t agent_pod_restarts(const Agent *a, size_t i);
-/* The facts of a Pod's next turn, as `reprise debug dump` writes them. New json_t. */
-MUST_USE struct json_t *agent_pod_facts(const Agent *a, size_t i);
-/* Removes what is left of a Pod that is done: its directory and its logs. */
-MUST_USE Err *agent_pod_forget(Agent *a, size_t i);
+const Pod *agent_pod_get(const Agent *a, const char *uid);                                   /* NULL: no such Pod here */
+const Pod *agent_pod_find(const Agent *a, const char *namespace_, const char *name);         /* NULL: no such Pod here */
+/* done() was told since the last delete: nothing of it runs. */
+bool agent_pod_is_done(const Agent *a, const char *uid);
+/* In-place restarts that were completed for the Pod since it was created (kept over deaths of the agent). 0 for an unknown one. */
+int64_t agent_pod_restarts(const Agent *a, const char *uid);
+/* The facts of a Pod's next turn, as `reprise debug dump` writes them. New json_t; NULL for an unknown one. */
+MUST_USE struct json_t *agent_pod_facts(const Agent *a, const char *uid);
+/* Removes what is left of a Pod that is done, its directory and its logs, and the Pod itself: it is not known any more. When that
+ * fails it stays, and this can be called again. Not from within a listener's call. ERR_NOT_FOUND. */
+MUST_USE Err *agent_pod_forget(Agent *a, const char *uid);
 
 #endif

@@ -11,8 +11,7 @@
 
 struct DumpServer {
     Agent *agent;
-    size_t pod;
-    char *path;
+    char *uid, *path;
     uv_pipe_t pipe;
 };
 
@@ -53,8 +52,8 @@ static void on_connection(uv_stream_t *server, int status)
         uv_close((uv_handle_t *)&c->pipe, on_client_closed);
         return;
     }
-    SCOPED(json_unref) json_t *facts = agent_pod_facts(s->agent, s->pod);
-    c->text = json_text(facts, true);
+    SCOPED(json_unref) json_t *facts = agent_pod_facts(s->agent, s->uid);
+    c->text = facts ? json_text(facts, true) : mem_dup_str("");
     uv_buf_t buf = uv_buf_init(c->text, (unsigned)strlen(c->text));
     if (uv_write(&c->write, (uv_stream_t *)&c->pipe, &buf, 1, on_written) < 0)
         uv_close((uv_handle_t *)&c->pipe, on_client_closed);
@@ -64,15 +63,16 @@ static void on_server_closed(uv_handle_t *h)
 {
     DumpServer *s = h->data;
     free(s->path);
+    free(s->uid);
     free(s);
 }
 
-Err *dump_serve(Agent *a, uv_loop_t *loop, const char *run_dir, size_t pod, DumpServer **ret)
+Err *dump_serve(Agent *a, uv_loop_t *loop, const char *run_dir, const char *uid, DumpServer **ret)
 {
     DumpServer *s = NEW(DumpServer);
     s->agent = a;
-    s->pod = pod;
-    s->path = socket_path(run_dir, agent_pod_at(a, pod)->metadata.uid);
+    s->uid = mem_dup_str(uid);
+    s->path = socket_path(run_dir, uid);
     (void)uv_pipe_init(loop, &s->pipe, 0);
     s->pipe.data = s;
     SCOPED(mem_free) char *dir = mem_dup_strn(s->path, (size_t)(strrchr(s->path, '/') - s->path));

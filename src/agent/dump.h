@@ -8,8 +8,8 @@
 #include "agent/agent.h"
 
 typedef struct DumpServer DumpServer;
-/* Listens for every Pod of <a>. A socket that cannot be made is reported to stderr's log by the caller: not fatal. */
-MUST_USE Err *dump_serve(Agent *a, uv_loop_t *loop, const char *run_dir, size_t pod, DumpServer **ret);
+/* Listens for one Pod of <a>; to be closed before the Pod is forgotten. A socket that cannot be made is reported to stderr's log by the caller: not fatal. */
+MUST_USE Err *dump_serve(Agent *a, uv_loop_t *loop, const char *run_dir, const char *uid, DumpServer **ret);
 void dump_close(DumpServer *s);
 /* Blocking: the text from the agent that drives <uid>. ERR_UNAVAILABLE when none does. */
 MUST_USE Err *dump_ask(const char *run_dir, const char *uid, Str *ret);

@@ -15,6 +15,7 @@ typedef struct {
     char *container, *sandbox_id;
     uint32_t attempt;
     Made *made; /* NULL: the key has to tell */
+    uint64_t doubts; /* the worker's, when <made> was noted */
 } PrepareOp;
 
 static StartFact *prepare_fact(Worker *w, const char *container)
@@ -110,7 +111,7 @@ typedef struct {
     ino_t ino;
 } MadeFile;
 
-/* While this agent lives, spec and objects of a Pod stay what they are; what can be another is the image that a name stands for, and
+/* Spec and objects of a Pod stay what they are, or prepares_doubt() is called; what can be another is the image that a name stands for, and
  * what lies on the host where the mounts come from. To look at those alone takes a tenth of the time of the whole key. */
 struct Made {
     char *id, *image_id;
@@ -215,7 +216,7 @@ static void on_prepared(void *arg, const char *id, Err *err)
 {
     PrepareOp *op = arg;
     fault_step("standby.made");
-    if (!err && op->made && !op->w->closed) {
+    if (!err && op->made && !op->w->closed && op->doubts == op->w->doubts) {
         op->made->id = mem_dup_str(id);
         *LIST_ADD(&op->w->made) = MOVE(op->made, NULL);
     }
@@ -237,6 +238,7 @@ static void on_image(void *arg, const char *image_id, Err *err)
     if (!e) {
         SCOPED(mem_free) char *key = container_config_key(&m.cc, op->sandbox_id);
         op->made = made_new(c, &m.cc);
+        op->doubts = w->doubts;
         PrepareMode mode = plan_prepare_mode(w->rec.pod, w->agent->cfg.plan.prepare);
         fault_step("standby.make");
         e = rt->ops->container_prepare(rt, worker_uid(w), op->sandbox_id, &m.cc, mode, key, on_prepared, op);
@@ -322,6 +324,14 @@ void prepares_input(Worker *w, const PodFacts *facts, PlanInput *in)
         w->agent->standby_typical = bytes / (int64_t)facts->standbys.n;
     LIST_EACH(s, &w->prepares)
         start_fact_copy(LIST_ADD(&in->prepares), s);
+}
+
+void prepares_doubt(Worker *w)
+{
+    w->doubts++;
+    LIST_EACH(m, &w->made)
+        made_free(*m);
+    w->made.n = 0;
 }
 
 void prepares_done(Worker *w)

@@ -228,15 +228,16 @@ void pod_record_uids(const char *root, StrList *out)
     (void)closedir(d);
 }
 
-char *pod_record_find(const char *root, const char *namespace_, const char *name)
+char *pod_record_find(const char *root, const char *namespace_, const char *name, bool (*skip)(void *arg, const char *uid), void *arg)
 {
     StrList uids = {0};
     pod_record_uids(root, &uids);
     char *found = NULL;
     LIST_EACH(uid, &uids) {
         SCOPED(pod_record_done) PodRecord r = {0};
-        SCOPED(err_free) Err *e = found ? NULL : pod_record_load(root, *uid, &r);
-        if (!found && !e && r.pod && str_eq(r.pod->metadata.namespace_, namespace_) && str_eq(r.pod->metadata.name, name))
+        bool look = !found && !(skip && skip(arg, *uid));
+        SCOPED(err_free) Err *e = look ? pod_record_load(root, *uid, &r) : NULL;
+        if (look && !e && r.pod && str_eq(r.pod->metadata.namespace_, namespace_) && str_eq(r.pod->metadata.name, name))
             found = mem_dup_str(*uid);
         free(*uid);
     }

@@ -31,8 +31,9 @@ MUST_USE Err *pod_record_save(const char *root, PodRecord *r, bool durable);
 bool pod_record_wants_intent(const char *root, const char *uid);
 /* *out is overwritten. ERR_INVALID names a file that is not ours or torn. */
 MUST_USE Err *pod_record_load(const char *root, const char *uid, PodRecord *out);
-/* uid of the recorded Pod of that name; NULL if there is none. Caller frees. Unreadable records are skipped. */
-MUST_USE char *pod_record_find(const char *root, const char *namespace_, const char *name);
+/* uid of the recorded Pod of that name; NULL if there is none. Caller frees. Unreadable records are skipped, and those of which <skip>
+ * (may be NULL) says so. */
+MUST_USE char *pod_record_find(const char *root, const char *namespace_, const char *name, bool (*skip)(void *arg, const char *uid), void *arg);
 /* Locks the Pod for this process; the descriptor holds the lock. ERR_EXISTS names the process that has it. */
 MUST_USE Err *pod_record_lock(const char *root, const char *uid, int *ret_fd);
 void pod_record_uids(const char *root, StrList *out);

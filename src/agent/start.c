@@ -298,7 +298,7 @@ static void on_image(void *arg, const char *image_id, Err *err)
 static Err *find_credentials(Worker *w, const Container *c, PullAuth *ret)
 {
     DockerConfigPlaces places = docker_config_places(w->agent->root);
-    Err *e = pull_auth_find(w->rec.pod, w->objects, &places, c->image, ret);
+    Err *e = pull_auth_find(w->rec.pod, &w->objects, &places, c->image, ret);
     SCOPED(str_done) Str names = {0};
     for (size_t i = 0; i < ret->missing.n; i++)
         str_fmt(&names, "%s%s", i ? ", " : "", ret->missing.v[i]);

@@ -47,11 +47,10 @@ const char *worker_probe_host(const Worker *w)
 
 VolumesContext worker_volumes(const Worker *w)
 {
-    static const Objects none;
     return (VolumesContext){
         .root = w->agent->root,
         .pod = w->rec.pod,
-        .objects = w->objects ? w->objects : &none,
+        .objects = &w->objects,
         .host_ips = (const char *const *)w->agent->host_ips.v,
         .n_host_ips = w->agent->host_ips.n,
     };
@@ -406,13 +405,13 @@ void worker_setup_volumes(Worker *w)
     worker_dirty(w);
 }
 
-Worker *worker_new(Agent *a, PodRecord *rec, const Objects *objects, int lock_fd)
+Worker *worker_new(Agent *a, PodRecord *rec, Objects *objects, int lock_fd)
 {
     Worker *w = NEW(Worker);
     w->agent = a;
     w->rec = MOVE(*rec, (PodRecord){0});
     a->n_restarting += restarting(&w->rec.pod->status);
-    w->objects = objects;
+    w->objects = MOVE(*objects, (Objects){0});
     w->lock_fd = lock_fd;
     w->refs = 1;
     uv_timer_t *timers[] = {&w->requeue, &w->probe_timer, &w->volume_timer, &w->evict_timer, &w->save_timer};
@@ -449,7 +448,7 @@ void worker_unref(Worker *w)
     free(w->sandbox.message);
     free(w->volumes.message);
     free(w->files_for);
-    objects_done(&w->own_objects);
+    objects_done(&w->objects);
     pod_record_done(&w->rec);
     fd_close(w->lock_fd);
     free(w);
@@ -469,6 +468,7 @@ void worker_close(Worker *w)
     if (restarting(&w->rec.pod->status))
         w->agent->n_restarting--;
     w->closed = true;
+    w->agent->standby_bytes -= MOVE(w->standby_bytes, 0);
     worker_resume_starts(w, NULL);
     LIST_EACH(i, &w->instances) {
         hook_cancel(i->hook);

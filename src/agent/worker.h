@@ -48,8 +48,7 @@ typedef struct {
 struct Worker {
     Agent *agent;
     PodRecord rec;          /* rec.pod is the Pod with its last status */
-    Objects own_objects;    /* of an adopted Pod: decoded from its record */
-    const Objects *objects; /* what volumes and env read */
+    Objects objects;        /* what volumes, env and pulls read: copies of those that the Pod names */
     int lock_fd;
     unsigned refs;          /* the agent's, and one for each request under way */
     bool closed;            /* the agent let go: callbacks only drop their reference */
@@ -67,6 +66,7 @@ struct Worker {
     bool intent_logged;        /* the restart under way is in the list of intents, with this number: */
     uint64_t intent_seq;
     bool waits_for_intent;
+    uint64_t doubts;           /* counts prepares_doubt() */
     LIST_OF(Made *) made;      /* what its standbys were made from, of those that this agent made */
     Note *last_status;         /* the newest status that was not told yet */
     StrVec to_release;         /* containers whose old binds and files can go: volumes_container_release() */
@@ -106,7 +106,7 @@ struct Agent {
 };
 
 /* worker.c */
-Worker *worker_new(Agent *a, PodRecord *rec /* taken */, const Objects *objects, int lock_fd /* taken */);
+Worker *worker_new(Agent *a, PodRecord *rec /* taken */, Objects *objects /* taken */, int lock_fd /* taken */);
 void worker_close(Worker *w); /* stops timers, probes and hooks, drops the agent's reference */
 Worker *worker_ref(Worker *w);
 void worker_unref(Worker *w);
@@ -167,6 +167,8 @@ void worker_discard(Worker *w, const char *id); /* standby <id> is given up */
 void agent_prepare_more(Agent *a);
 void prepares_input(Worker *w, const PodFacts *facts, PlanInput *in);
 void prepares_done(Worker *w);
+/* What standbys were made from may have changed in a way that the host does not show: they are compared in full. */
+void prepares_doubt(Worker *w);
 
 /* start.c */
 /* Goes on with starts that waited for a standby of <container>; NULL = of any. */

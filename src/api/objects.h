@@ -34,6 +34,9 @@ bool doc_reports_ok(const DocReports *r);
 MUST_USE Err *objects_parse(const char *source, const char *text, size_t n, const FeatureGates *gates, Objects *objs,
                             DocReports *reports);
 
+/* Adds copies of the ConfigMaps, Secrets and claims in <all> that <p> reads: in volumes, env, and as imagePullSecrets. */
+void objects_of_pod(const Pod *p, const Objects *all, Objects *out);
+
 /* Fills what kube-apiserver fills: pod.c. generateName is not resolved here. */
 void pod_default(Pod *p);
 /* Every error of a create, in kube-apiserver's words and order, then what this agent cannot honour (Forbidden:

@@ -183,6 +183,16 @@ static void add_given(CliArgs *a, const CliOption *o, const char *value)
     a->n_given++;
 }
 
+void cli_default(CliArgs *a, const CliOption *o, const char *value)
+{
+    add_given(a, o, value);
+    for (size_t i = a->n_given - 1; i > 0; i--) { /* the last one counts: this one comes first */
+        __typeof__(*a->given) before = a->given[i - 1];
+        a->given[i - 1] = a->given[i];
+        a->given[i] = before;
+    }
+}
+
 static bool value_allowed(const CliOption *o, const char *value)
 {
     if (!o->values || o->hint)

@@ -99,6 +99,8 @@ bool cli_flag(const CliArgs *a, const char *name);
 StrVec cli_opt_all(const CliArgs *a, const char *name);
 /* --name as a duration ("90s", "2m", plain seconds; not negative); *ret_ns is left alone when it is not given. */
 MUST_USE Err *cli_duration(const CliArgs *a, const char *name, int64_t *ret_ns);
+/* A value for an option that was not given: it stands behind those of the command line. Borrowed. */
+void cli_default(CliArgs *a, const CliOption *o, const char *value);
 /* --feature-gates over the defaults. */
 MUST_USE Err *cli_gates(const CliArgs *a, FeatureGates *g);
 

@@ -41,7 +41,7 @@ static Err *find_uid(const char *root, const char *operand, char **ret)
     const char *slash = strchr(operand, '/');
     SCOPED(mem_free) char *ns = slash ? mem_dup_strn(operand, (size_t)(slash - operand)) : mem_dup_str("default");
     const char *name = slash ? slash + 1 : operand;
-    *ret = pod_record_find(root, ns, name);
+    *ret = pod_record_find(root, ns, name, NULL, NULL);
     return *ret ? NULL : err_new(ERR_NOT_FOUND, 0, "pods \"%s\" not found in namespace %s", name, ns);
 }
 

@@ -8,8 +8,8 @@
 #include "agent/dump.h"
 #include "agent/logtail.h"
 #include "agent/record.h"
-#include "api/quantity.h"
 #include "cli/cli.h"
+#include "cli/plan_options.h"
 #include "cli/runtime.h"
 #include "cli/view.h"
 #include "os/fs.h"
@@ -147,7 +147,7 @@ static bool until_holds(const Run *r, size_t i, const Pod *p)
     case UNTIL_SUCCEEDED:
         return str_eq(p->status.phase, "Succeeded");
     case UNTIL_RESTARTS:
-        return agent_pod_restarts(r->agent, i) - r->pods.v[i].restarts_before >= r->until.restarts &&
+        return agent_pod_restarts(r->agent, r->pods.v[i].uid) - r->pods.v[i].restarts_before >= r->until.restarts &&
                everything_runs(p) && condition_is(p, "AllContainersRestarting", "False");
     case UNTIL_CONDITION:
         return condition_is(p, r->until.type, r->until.status);
@@ -194,7 +194,7 @@ static void on_pod(void *arg, const char *type, const Pod *p, int64_t now_ns)
         follow_logs(t, &p->status.init_container_statuses);
         follow_logs(t, &p->status.container_statuses);
     }
-    check_until(r, i, agent_pod_at(r->agent, i)); /* as it is by now: what is told may be older */
+    check_until(r, i, agent_pod_get(r->agent, t->uid)); /* as it is by now: what is told may be older */
 }
 
 static void on_event(void *arg, const Pod *p, bool warning, const char *reason, const char *message,
@@ -246,7 +246,7 @@ static void on_tick(uv_timer_t *t)
     view_tick(r->view, os_now_ns());
     /* A Pod that was taken over may be there already: no change of its status will say so. */
     for (size_t i = 0; i < r->pods.n; i++)
-        check_until(r, i, agent_pod_at(r->agent, i));
+        check_until(r, i, agent_pod_get(r->agent, r->pods.v[i].uid));
     if (ferror(stdout) && r->interrupts == 0)
         interrupt(r); /* nobody reads any more (a closed pipe or terminal): as if interrupted */
 }
@@ -262,40 +262,6 @@ static void on_timeout(uv_timer_t *t)
 }
 
 /* --- opening and closing ------------------------------------------------------------------------------------------ */
-
-static Err *backoff_option(const CliArgs *a, PlanConfig *c)
-{
-    const char *text = cli_opt(a, "restart-backoff");
-    if (!text)
-        return NULL;
-    if (str_eq(text, "off")) {
-        c->restart_all_backoff = false;
-        return NULL;
-    }
-    SCOPED(mem_free) char *first = mem_dup_str(text);
-    char *comma = strchr(first, ',');
-    if (comma)
-        *comma++ = '\0';
-    bool ok = duration_parse(first, &c->restart_all_initial_ns) && c->restart_all_initial_ns > 0 &&
-              (!comma || duration_parse(comma, &c->restart_all_max_ns)) &&
-              c->restart_all_max_ns >= c->restart_all_initial_ns;
-    return ok ? NULL
-              : err_new(ERR_INVALID, 0, "--restart-backoff=%s: give off, INITIAL or INITIAL,MAX (10s,5m)", text);
-}
-
-static Err *prepare_option(const CliArgs *a, PlanConfig *c, int64_t *ret_memory)
-{
-    const char *text = cli_opt(a, "prepare"), *memory = cli_opt(a, "prepare-memory");
-    int mode = PREPARE_OFF;
-    while (prepare_mode_names[mode] && !str_eq(prepare_mode_names[mode], text))
-        mode++;
-    if (!prepare_mode_names[mode])
-        return err_new(ERR_INVALID, 0, "--prepare=%s: give gate, create or off", text);
-    c->prepare = (PrepareMode)mode;
-    if (!quantity_value(memory, ret_memory) || *ret_memory < 0)
-        return err_new(ERR_INVALID, 0, "--prepare-memory=%s: give a quantity of bytes, such as 256Mi", memory);
-    return NULL;
-}
 
 static void on_runtime_warning(void *arg, const char *text)
 {
@@ -322,12 +288,11 @@ static Err *run_open(Run *r, const CliArgs *a, const FeatureGates *gates, const 
     return agent_open(&c, &r->agent);
 }
 
-static void track(Run *r, const CliArgs *a, size_t i)
+static void track(Run *r, const CliArgs *a, const Pod *p)
 {
-    const Pod *p = agent_pod_at(r->agent, i);
     Tracked *t = LIST_ADD(&r->pods);
     t->uid = mem_dup_str(p->metadata.uid);
-    t->restarts_before = agent_pod_restarts(r->agent, i);
+    t->restarts_before = agent_pod_restarts(r->agent, t->uid);
     if (r->show_logs) {
         SCOPED(mem_free) char *dir =
             mem_fmt("%s/%s_%s_%s", r->log_dir, p->metadata.namespace_, p->metadata.name, p->metadata.uid);
@@ -335,7 +300,7 @@ static void track(Run *r, const CliArgs *a, size_t i)
         *t->log_source = (LogSource){.run = r, .pod = mem_dup_str(p->metadata.name)};
         t->logs = logtail_new(&r->loop, dir, on_log, t->log_source);
     }
-    SCOPED(err_free) Err *e = dump_serve(r->agent, &r->loop, cli_opt(a, "run-dir"), i, &t->dump);
+    SCOPED(err_free) Err *e = dump_serve(r->agent, &r->loop, cli_opt(a, "run-dir"), t->uid, &t->dump);
     if (e) {
         SCOPED(mem_free) char *text = err_text(e);
         view_note(r->view, text);
@@ -360,13 +325,13 @@ static void run_start_handles(Run *r, int64_t timeout_ns)
 }
 
 /* Nobody comes after us: what fails is tried once more, and said if it stays. */
-static void forget_pod(Run *r, size_t i)
+static void forget_pod(Run *r, const char *uid)
 {
-    Err *e = agent_pod_forget(r->agent, i);
+    Err *e = agent_pod_forget(r->agent, uid);
     if (!e)
         return;
     err_free(e);
-    e = agent_pod_forget(r->agent, i);
+    e = agent_pod_forget(r->agent, uid);
     if (e) {
         cli_error(e);
         r->status = r->status > EXIT_OK ? r->status : EXIT_FAILED;
@@ -381,11 +346,11 @@ static int run_close(Run *r)
         Tracked *t = &r->pods.v[i];
         if (t->logs)
             logtail_drain(t->logs);
-        if (!r->left && r->status < 0 && !str_eq(agent_pod_at(r->agent, i)->status.phase, "Succeeded"))
+        if (!r->left && r->status < 0 && !str_eq(agent_pod_get(r->agent, t->uid)->status.phase, "Succeeded"))
             r->status = EXIT_FAILED;
         dump_close(t->dump);
         if (t->done && forget)
-            forget_pod(r, i);
+            forget_pod(r, t->uid);
     }
     /* A Pod that ended well although it was asked to become something else first did not do what was asked. */
     if (r->status < 0)
@@ -439,12 +404,12 @@ static Err *add_pods(Run *r, const CliArgs *a, Objects *objs)
 {
     for (size_t i = 0; i < objs->pods.n; i++) {
         bool adopted;
-        Err *e = agent_pod_add(r->agent, MOVE(objs->pods.v[i], NULL), objs, &adopted);
+        const Pod *p;
+        Err *e = agent_pod_add(r->agent, MOVE(objs->pods.v[i], NULL), objs, &p, &adopted);
         if (e)
             return e;
-        track(r, a, i);
+        track(r, a, p);
         if (adopted) {
-            const Pod *p = agent_pod_at(r->agent, i);
             SCOPED(mem_free) char *text =
                 mem_fmt("pod %s/%s runs here already: taking it over", p->metadata.namespace_, p->metadata.name);
             view_note(r->view, text);
@@ -491,9 +456,7 @@ int cmd_run(int argc, char **argv)
     if (!e)
         e = until_parse(cli_opt(&a, "until"), &r.until);
     if (!e)
-        e = backoff_option(&a, &plan);
-    if (!e)
-        e = prepare_option(&a, &plan, &prepare_memory);
+        e = cli_plan_options(&a, &plan, &prepare_memory);
     if (e)
         return cli_fail(e);
     SCOPED(objects_done) Objects objs = {0};
@@ -536,9 +499,10 @@ int cmd_delete(int argc, char **argv)
             const char *slash = strchr(a.operands[i], '/');
             SCOPED(mem_free) char *ns =
                 slash ? mem_dup_strn(a.operands[i], (size_t)(slash - a.operands[i])) : mem_dup_str("default");
-            e = agent_pod_adopt(r.agent, ns, slash ? slash + 1 : a.operands[i], NULL);
+            const Pod *p;
+            e = agent_pod_adopt(r.agent, ns, slash ? slash + 1 : a.operands[i], NULL, &p);
             if (!e)
-                track(&r, &a, i);
+                track(&r, &a, p);
         }
         if (e) {
             code = cli_fail(e);

@@ -6,7 +6,7 @@
 #define COMMAND_FN(name) int name(int argc, char **argv) __attribute__((weak))
 COMMAND_FN(cmd_run);
 COMMAND_FN(cmd_delete);
-COMMAND_FN(cmd_delete);
+COMMAND_FN(cmd_node);
 COMMAND_FN(cmd_exec);
 COMMAND_FN(cmd_attach);
 COMMAND_FN(cmd_port_forward);
@@ -65,6 +65,12 @@ const CliOption cli_gates_options[] = {
 };
 const size_t n_cli_gates_options = ARRAY_LEN(cli_gates_options);
 
+#define PLAN_OPTIONS                                                                                                   \
+    {.name = "restart-backoff", .arg = "INITIAL[,MAX]", .values = "off", .hint = true,                                 \
+     .help = "back-off of in-place restarts without progress: durations, or off (10s,5m)"},                            \
+    {.name = "prepare", .arg = "HOW", .values = "gate create off", .def = "gate",                                      \
+     .help = "make the next run's containers while this one runs: up to their exec, up to the runtime's create, or not"}, \
+    {.name = "prepare-memory", .arg = "QUANTITY", .def = "256Mi", .help = "memory that prepared containers may hold"}
 static const CliOption run_options[] = {
     {.name = "until", .arg = "WHAT", .values = "Ready Succeeded restarts= condition=", .hint = true,
      .help = "end, with status 0, at Ready, Succeeded, restarts=N or condition=TYPE=STATUS"},
@@ -73,11 +79,17 @@ static const CliOption run_options[] = {
     {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "live lines json yaml",
      .help = "how to show it: live (a terminal's default), lines, json or yaml"},
     {.name = "no-logs", .help = "do not show the containers' output"},
-    {.name = "restart-backoff", .arg = "INITIAL[,MAX]", .values = "off", .hint = true,
-     .help = "back-off of in-place restarts without progress: durations, or off (10s,5m)"},
-    {.name = "prepare", .arg = "HOW", .values = "gate create off", .def = "gate",
-     .help = "make the next run's containers while this one runs: up to their exec, up to the runtime's create, or not"},
-    {.name = "prepare-memory", .arg = "QUANTITY", .def = "256Mi", .help = "memory that prepared containers may hold"},
+    PLAN_OPTIONS,
+};
+static const CliOption node_command_options[] = {
+    {.name = "config", .arg = "FILE", .help = "a NodeConfig, with a field for each option; options win"},
+    {.name = "node-name", .arg = "NAME", .help = "this node's name, in the names of its Pods (the host name)"},
+    {.name = "pod-manifest-path", .arg = "DIR", .def = "/etc/reprise/manifests", .help = "directory of the Pods to run"},
+    {.name = "max-pods", .arg = "N", .def = "110", .help = "Pods that may run here"},
+    {.name = "system-reserved", .arg = "cpu=Q,memory=Q", .help = "what Pods may not ask for"},
+    PLAN_OPTIONS,
+    {.name = "log-format", .arg = "FORMAT", .values = "logfmt json", .def = "logfmt", .help = "of the lines on stderr"},
+    {.name = "log-level", .arg = "LEVEL", .values = "debug info warn error", .def = "info", .help = "lines below it are left out"},
 };
 static const CliOption delete_options[] = {
     {.name = "grace-period", .arg = "DURATION", .help = "time to stop in, instead of the Pod's own; 0 kills"},
@@ -170,6 +182,10 @@ const CliCommand cli_commands[] = {
      .about = "For Pods that `reprise run --keep` left, or whose `reprise run` was killed. A Pod that a running `reprise run`\n"
               "drives is deleted there, with Ctrl-C.",
      OPTIONS(delete_options), .min_operands = 1, .max_operands = -1, .flags = CLI_NODE | CLI_RUNTIME},
+    {.name = "node", .run = cmd_node, .usage = "[OPTIONS]", .summary = "run the Pods of a directory, as a daemon",
+     .about = "Files that come, change and go are Pods that are started, replaced and ended. SIGTERM leaves the Pods running and the next\n"
+              "one takes them over; SIGHUP looks at the directory at once. One for each --root.",
+     OPTIONS(node_command_options), .max_operands = 0, .flags = CLI_NODE | CLI_RUNTIME | CLI_GATES},
     {.name = "exec", .run = cmd_exec, .usage = "[-i] [-t] [NAMESPACE/]POD [-c CONTAINER] -- COMMAND [ARGUMENT...]",
      .summary = "run a command in a container of a running Pod",
      .about = "Exit status: the command's; 1 also when it could not be run.",

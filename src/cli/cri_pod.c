@@ -122,7 +122,7 @@ Err *pod_target_open(const CliArgs *a, const char *operand, PodTarget *ret)
     if (e)
         return err_wrap(e, "%s", endpoint);
     if (!p.uid)
-        p.uid = pod_record_find(root, p.namespace_, p.name);
+        p.uid = pod_record_find(root, p.namespace_, p.name, NULL, NULL);
     if (!p.uid)
         return err_new(ERR_NOT_FOUND, 0, "pods \"%s\" not found", p.name);
     err_free(pod_record_load(root, p.uid, &p.record)); /* it helps to choose, no more */

@@ -5,6 +5,7 @@
 #include "api/codec.h"
 #include "api/objects.h"
 #include "api/quantity.h"
+#include "api/requests.h"
 
 #define MIN_SHARES INT64_C(2)       /* the kernel's own minimum; 0 would mean its default, 1024 */
 #define SHARES_PER_CPU INT64_C(1024)
@@ -25,18 +26,9 @@ static int64_t scale(int64_t v, int64_t times, int64_t per)
     return r > INT64_MAX ? INT64_MAX : (int64_t)r;
 }
 
-/* 0 = absent, or zero: the kubelet does not tell them apart here either. */
-static int64_t amount(const ResourceList *l, const char *name)
-{
-    const char *q = resource_get(l, name);
-    int64_t v = 0;
-    bool ok = q && (str_eq(name, "cpu") ? quantity_milli(q, &v) : quantity_value(q, &v));
-    return ok && v > 0 ? v : 0;
-}
-
 static int64_t of(const ResourceRequirements *r, const char *name, bool limit)
 {
-    return r ? amount(limit ? &r->limits : &r->requests, name) : 0;
+    return r ? resource_amount(limit ? &r->limits : &r->requests, name) : 0;
 }
 
 int64_t resources_cpu_shares(int64_t milli_cpu)
@@ -53,44 +45,9 @@ int64_t resources_cpu_quota(int64_t milli_cpu)
     return q < MIN_QUOTA_US ? MIN_QUOTA_US : q;
 }
 
-static int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
-
-/* KEP-753: sidecars run from their place on, so an init container needs itself and the sidecars before it; at the end
- * all sidecars run beside all regular containers. */
 int64_t resources_sum(const Pod *p, const char *name, bool limits, bool *all_set)
 {
-    int64_t run = 0, sidecars = 0, init = 0;
-    bool all = true;
-    LIST_EACH(c, &p->spec.containers) {
-        int64_t v = of(c->resources, name, limits);
-        all = all && v;
-        run = add(run, v);
-    }
-    LIST_EACH(c, &p->spec.init_containers) {
-        int64_t v = of(c->resources, name, limits);
-        all = all && v;
-        if (container_is_sidecar(c)) {
-            run = add(run, v);
-            sidecars = add(sidecars, v);
-            init = max(init, sidecars);
-        } else {
-            init = max(init, add(v, sidecars));
-        }
-    }
-    if (all_set)
-        *all_set = all;
-    return max(run, init);
-}
-
-/* The Pod's own number in place of the sum, then overhead: to requests always, to limits when there is one. */
-static int64_t pod_amount(const Pod *p, const char *name, bool limits, bool *all_set)
-{
-    int64_t v = resources_sum(p, name, limits, all_set), own = of(p->spec.resources, name, limits);
-    if (own) {
-        v = own;
-        *all_set = true;
-    }
-    return v || !limits ? add(v, amount(&p->spec.overhead, name)) : v;
+    return pod_containers_sum(p, name, limits, all_set);
 }
 
 void resources_pod(const Pod *p, SandboxConfig *out)

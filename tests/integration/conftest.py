@@ -405,3 +405,110 @@ def reprise(folder, request):
 def program():
     """Only the executable's path: for commands that run nothing."""
     return PROGRAM
+
+
+class Node:
+    """A running `reprise node`, its log lines (JSON) as they come, and its Pods by their records."""
+
+    def __init__(self, reprise, args=(), env=None):
+        self.reprise, self.manifests = reprise, os.path.join(reprise.folder, "manifests")
+        self.args = [reprise.program, "node", *reprise.dirs, f"--pod-manifest-path={self.manifests}", "--node-name=n1", "--log-format=json",
+                     *map(str, args)]
+        self.env, self.process, self.log_file = env, None, os.path.join(reprise.folder, "node.log")
+        os.makedirs(self.manifests, exist_ok=True)
+
+    def start(self, *args, env=None, ready=True):
+        before = len(self.lines()) if os.path.exists(self.log_file) else 0
+        with open(self.log_file, "a") as f:
+            self.process = subprocess.Popen([*self.args, *map(str, args)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=f,
+                                            env=dict(os.environ, **(self.env or {}), **(env or {})))
+        if ready:
+            self.wait(lambda: any(x.get("msg") == "ready" for x in self.lines()[before:]), 30, "the daemon to be ready")
+        return self
+
+    def lines(self):
+        with open(self.log_file, errors="replace") as f:
+            text = f.read()
+        return [json.loads(x) if x.startswith("{") else {"msg": x} for x in text.split("\n")[:-1]]
+
+    def wait(self, holds, timeout=30, what="a state"):
+        deadline = time.monotonic() + timeout
+        while True:
+            value = holds()
+            if value:
+                return value
+            if time.monotonic() > deadline or (self.process and self.process.poll() is not None):
+                tail = "\n".join(json.dumps(x) for x in self.lines()[-30:])
+                raise AssertionError(f"waited {timeout} s for {what}\n{tail}\n{json.dumps(self.pods(), indent=1)[-2000:]}")
+            time.sleep(0.05)
+
+    def write(self, name, text):
+        """As an editor that is careful: a hidden file, then a rename."""
+        part = os.path.join(self.manifests, f".{name}.part")
+        with open(part, "w") as f:
+            f.write(text)
+        os.rename(part, os.path.join(self.manifests, name))
+
+    def remove(self, name):
+        os.unlink(os.path.join(self.manifests, name))
+
+    def pods(self):
+        """Name -> Pod, as recorded last."""
+        found, top = {}, os.path.join(self.reprise.root, "pods")
+        for uid in os.listdir(top) if os.path.isdir(top) else []:
+            try:
+                with open(os.path.join(top, uid, "pod.json")) as f:
+                    record = json.load(f)
+            except (OSError, ValueError):
+                continue
+            for slot in ("pod.live.0.json", "pod.live.1.json"):
+                try:
+                    with open(os.path.join(top, uid, slot)) as f:
+                        live = json.load(f)
+                except (OSError, ValueError):
+                    continue
+                if live["seq"] == live.get("seqEnd") and live["seq"] > record["seq"]:
+                    record["seq"], record["pod"]["status"], record["restarts"] = live["seq"], live["status"], live["restarts"]
+            record["pod"]["restarts"] = record["restarts"]
+            found[record["pod"]["metadata"]["name"]] = record["pod"]
+        return found
+
+    def wait_pod(self, name, holds=lambda p: p["status"].get("phase") == "Running", timeout=40):
+        def look():
+            pod = self.pods().get(name)
+            return pod if pod and holds(pod) else None
+        return self.wait(look, timeout, f"pod {name}")
+
+    def wait_gone(self, *names, timeout=40):
+        self.wait(lambda: not set(names) & set(self.pods()), timeout, f"{names} to be gone")
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(10)
+
+    def stop(self, timeout=15):
+        """SIGTERM; the Pods go on."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout)
+
+    def close(self):
+        """No Pods any more, then no daemon."""
+        for name in os.listdir(self.manifests):
+            os.unlink(os.path.join(self.manifests, name))
+        if self.process is None:
+            return
+        if self.process.poll() is not None:
+            self.start()
+        self.process.send_signal(signal.SIGHUP)
+        try:
+            self.wait(lambda: not self.pods(), 60, "all Pods to be deleted")
+        finally:
+            self.stop()
+
+
+@pytest.fixture
+def node(reprise):
+    """`reprise node`, not started yet; at the end its Pods are deleted through it."""
+    it = Node(reprise)
+    yield it
+    it.close()

@@ -62,7 +62,8 @@ static void pods_up(World *w)
     CHECK_OK(objects_parse("t", manifest, sizeof manifest - 1, &w->gates, &w->objs, &reports));
     CHECK(doc_reports_ok(&reports));
     bool adopted;
-    CHECK_OK(agent_pod_add(w->agent, MOVE(w->objs.pods.v[0], NULL), &w->objs, &adopted));
+    const Pod *p;
+    CHECK_OK(agent_pod_add(w->agent, MOVE(w->objs.pods.v[0], NULL), &w->objs, &p, &adopted));
 }
 
 static void world_up(World *w, PrepareMode prepare)
@@ -84,8 +85,10 @@ static void world_up(World *w, PrepareMode prepare)
 
 static void world_down(World *w)
 {
-    for (size_t i = 0; i < agent_pod_count(w->agent); i++)
-        CHECK_OK(agent_pod_forget(w->agent, i));
+    while (agent_pod_count(w->agent)) {
+        SCOPED(mem_free) char *uid = mem_dup_str(agent_pod_at(w->agent, 0)->metadata.uid);
+        CHECK_OK(agent_pod_forget(w->agent, uid));
+    }
     agent_close(w->agent);
     w->rt->ops->close(w->rt);
     uv_close((uv_handle_t *)&w->watchdog, NULL);
@@ -132,7 +135,7 @@ static bool all_prepared(const World *w)
 static bool restarted_once(const World *w)
 {
     const PodCondition *c = plan_condition(&pod(w)->status, "AllContainersRestarting");
-    return agent_pod_restarts(w->agent, 0) >= 1 && c && str_eq(c->status, "False") && all_running(w);
+    return agent_pod_restarts(w->agent, pod(w)->metadata.uid) >= 1 && c && str_eq(c->status, "False") && all_running(w);
 }
 
 static bool is_done(const World *w)
@@ -252,13 +255,14 @@ static void death_at_every_turn(PrepareMode prepare)
         bool was_over = restarted_once(&w);
         crash(&w);
         agent_up(&w);
-        CHECK_OK(agent_pod_adopt(w.agent, "default", "w", NULL));
+        const Pod *p;
+        CHECK_OK(agent_pod_adopt(w.agent, "default", "w", NULL, &p));
         bool ok = reach(&w, restarted_once);
         CHECK(ok);
         if (!ok)
             printf("# died after turn %u\n", turns);
         CHECK_INT(fake_stats(w.rt)->max_live, 1);
-        CHECK_INT(agent_pod_restarts(w.agent, 0), 1);
+        CHECK_INT(agent_pod_restarts(w.agent, pod(&w)->metadata.uid), 1);
         check_counts(&w, 1);
         CHECK_STR(pod(&w)->metadata.uid, uid);
         agent_delete_all(w.agent, 0);
@@ -415,5 +419,199 @@ static void test_record_follows(void)
     world_down(&w);
 }
 
-TESTS(T(test_record_follows), T(test_intents_text), T(test_record_slots), T(test_prepared_ahead), T(test_every_request_failing_prepared), T(test_death_at_every_turn_prepared),
+/* --- many Pods that come and go ------------------------------------------------------------------------------------------ */
+
+static const char *const objects_manifest =
+    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: read}\ndata: {k: %s}\n---\n"
+    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: other}\ndata: {k: x}\n---\n"
+    "apiVersion: v1\nkind: Pod\nmetadata: {name: %s}\nspec:\n  terminationGracePeriodSeconds: 1\n"
+    "  containers:\n  - {name: main, image: 'i:1', env: [{name: A, valueFrom: {configMapKeyRef: {name: read, key: k}}}]}\n";
+
+static void parse(const World *w, const char *name, const char *value, Objects *out)
+{
+    SCOPED(doc_reports_done) DocReports reports = {0};
+    SCOPED(str_done) Str text = {0};
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    str_fmt(&text, objects_manifest, value, name);
+#pragma GCC diagnostic pop
+    CHECK_OK(objects_parse("t", text.p, text.n, &w->gates, out, &reports));
+    CHECK(doc_reports_ok(&reports));
+}
+
+/* The objects go right after: the agent has its copies. NULL: not added. */
+static const Pod *add_as(World *w, const char *name, const char *uid, const char *phase)
+{
+    SCOPED(objects_done) Objects o = {0};
+    parse(w, name, "v1", &o);
+    Pod *p = MOVE(o.pods.v[0], NULL);
+    mem_set_str(&p->metadata.uid, uid);
+    mem_set_str(&p->status.phase, phase);
+    const Pod *ret = NULL;
+    bool adopted;
+    SCOPED(err_free) Err *e = agent_pod_add(w->agent, p, &o, &ret, &adopted);
+    CHECK(!e || e->kind == ERR_EXISTS);
+    return ret;
+}
+
+static const Pod *named(const World *w, const char *name)
+{
+    return agent_pod_find(w->agent, "default", name);
+}
+
+static bool runs(const World *w, const char *name)
+{
+    const Pod *p = named(w, name);
+    return p && str_eq(p->status.phase, "Running");
+}
+
+static bool abc_run(const World *w)
+{
+    return runs(w, "a") && runs(w, "b") && runs(w, "c");
+}
+
+static bool b_done(const World *w)
+{
+    return agent_pod_is_done(w->agent, "uid-b");
+}
+
+static bool all_done(const World *w)
+{
+    for (size_t i = 0; i < agent_pod_count(w->agent); i++)
+        if (!agent_pod_is_done(w->agent, agent_pod_at(w->agent, i)->metadata.uid))
+            return false;
+    return true;
+}
+
+/* As world_up(), with the Pods a, b and c, which run. */
+static void abc_up(World *w)
+{
+    world_up(w, PREPARE_OFF);
+    SCOPED(mem_free) char *first = mem_dup_str(pod(w)->metadata.uid);
+    CHECK_OK(agent_pod_delete(w->agent, first, 0));
+    CHECK(reach(w, all_done));
+    CHECK_OK(agent_pod_forget(w->agent, first));
+    CHECK_INT(agent_pod_count(w->agent), 0);
+    CHECK(add_as(w, "a", "uid-a", NULL) && add_as(w, "b", "uid-b", NULL) && add_as(w, "c", "uid-c", NULL));
+    CHECK(reach(w, abc_run));
+}
+
+static void abc_down(World *w)
+{
+    agent_delete_all(w->agent, 0);
+    CHECK(reach(w, all_done));
+    world_down(w);
+}
+
+static void test_pods_come_and_go(void)
+{
+    World w;
+    abc_up(&w);
+    CHECK(add_as(&w, "b", "uid-b2", NULL) == NULL); /* the name is taken */
+    CHECK(add_as(&w, "d", "uid-b", NULL) == NULL);  /* the uid is */
+    CHECK_OK(agent_pod_delete(w.agent, "uid-b", -1));
+    CHECK(reach(&w, b_done));
+    CHECK(runs(&w, "a") && runs(&w, "c"));
+    CHECK_OK(agent_pod_forget(w.agent, "uid-b"));
+    CHECK(agent_pod_get(w.agent, "uid-b") == NULL && named(&w, "b") == NULL);
+    CHECK_INT(agent_pod_count(w.agent), 2);
+    CHECK_STR(agent_pod_get(w.agent, "uid-c")->metadata.name, "c");
+    SCOPED(mem_free) char *dir = mem_fmt("%s/pods/uid-b", w.root);
+    CHECK(!fs_exists(dir));
+    SCOPED(err_free) Err *e = agent_pod_forget(w.agent, "uid-b"), *e2 = agent_pod_delete(w.agent, "uid-b", 0);
+    CHECK(e && e->kind == ERR_NOT_FOUND && e2 && e2->kind == ERR_NOT_FOUND);
+    CHECK(agent_pod_facts(w.agent, "uid-b") == NULL);
+    CHECK_INT(agent_pod_restarts(w.agent, "uid-b"), 0);
+    CHECK(add_as(&w, "b", "uid-b", NULL) != NULL); /* the same again, at once */
+    CHECK(reach(&w, abc_run));
+    CHECK_INT(fake_stats(w.rt)->max_live, 1);
+    abc_down(&w);
+}
+
+static void test_adopt_all(void)
+{
+    World w;
+    abc_up(&w);
+    CHECK(add_as(&w, "refused", "uid-r", "Failed") != NULL);
+    CHECK(reach(&w, abc_run));
+    unsigned starts = fake_stats(w.rt)->starts;
+    agent_close(w.agent);
+    fake_forget_requests(w.rt);
+    for (int i = 0; i < 20; i++)
+        (void)uv_run(&w.loop, UV_RUN_NOWAIT);
+    SCOPED(mem_free) char *torn = mem_fmt("%s/pods/uid-torn", w.root);
+    SCOPED(mem_free) char *torn_file = mem_fmt("%s/pod.json", torn);
+    SCOPED(mem_free) char *rest = mem_fmt("%s/pods/uid-rest/volumes", w.root);
+    CHECK_OK(fs_mkdirs(torn, 0755));
+    CHECK_OK(fs_write_atomic(torn_file, "{", 1, 0600, false));
+    CHECK_OK(fs_mkdirs(rest, 0755));
+    agent_up(&w);
+    SCOPED(strvec_done) StrVec problems = {0};
+    agent_pod_adopt_all(w.agent, &problems);
+    CHECK_INT(agent_pod_count(w.agent), 4);
+    CHECK_INT(problems.n, 1); /* the torn one; the rest of one that was being forgotten is gone */
+    CHECK(problems.n == 1 && str_starts(problems.v[0], "pod uid-torn: "));
+    CHECK(fs_exists(torn_file));
+    SCOPED(mem_free) char *rest_dir = mem_fmt("%s/pods/uid-rest", w.root);
+    CHECK(!fs_exists(rest_dir));
+    agent_pod_adopt_all(w.agent, &problems); /* those that are here already are no matter */
+    CHECK_INT(agent_pod_count(w.agent), 4);
+    CHECK(reach(&w, abc_run));
+    for (int i = 0; i < 20; i++)
+        (void)uv_run(&w.loop, UV_RUN_NOWAIT);
+    CHECK_INT(fake_stats(w.rt)->starts, starts);
+    CHECK_STR(named(&w, "refused")->status.phase, "Failed");
+    CHECK(agent_pod_is_done(w.agent, "uid-r"));
+    CHECK_OK(fs_remove_tree(torn));
+    abc_down(&w);
+}
+
+/* A refused Pod stays as it is, and is done; a delete says done() again. */
+static void test_refused(void)
+{
+    World w;
+    abc_up(&w);
+    SCOPED(objects_done) Objects o = {0};
+    parse(&w, "r", "v", &o);
+    Pod *p = MOVE(o.pods.v[0], NULL);
+    mem_set_str(&p->status.phase, "Failed");
+    mem_set_str(&p->status.reason, "OutOfcpu");
+    mem_set_str(&p->status.message, "Pod was rejected: it was");
+    const Pod *ret;
+    bool adopted;
+    unsigned starts = fake_stats(w.rt)->starts;
+    CHECK_OK(agent_pod_add(w.agent, p, &o, &ret, &adopted));
+    SCOPED(mem_free) char *uid = mem_dup_str(ret->metadata.uid);
+    for (int i = 0; i < 50 && !agent_pod_is_done(w.agent, uid); i++)
+        (void)uv_run(&w.loop, UV_RUN_NOWAIT);
+    CHECK(agent_pod_is_done(w.agent, uid));
+    CHECK_STR(ret->status.phase, "Failed");
+    CHECK_STR(ret->status.reason, "OutOfcpu");
+    CHECK_STR(ret->status.message, "Pod was rejected: it was");
+    CHECK_INT(fake_stats(w.rt)->starts, starts);
+    CHECK_OK(agent_pod_delete(w.agent, uid, -1));
+    CHECK(!agent_pod_is_done(w.agent, uid));
+    abc_down(&w);
+}
+
+/* Copies of what the Pod reads, in its record too; others replace them. */
+static void test_objects_replaced(void)
+{
+    World w;
+    abc_up(&w);
+    SCOPED(objects_done) Objects o = {0};
+    parse(&w, "x", "v2", &o);
+    CHECK_OK(agent_pod_objects(w.agent, "uid-a", &o));
+    for (size_t i = 0; i < 2; i++) {
+        SCOPED(pod_record_done) PodRecord r = {0};
+        CHECK_OK(pod_record_load(w.root, i ? "uid-b" : "uid-a", &r));
+        CHECK(strstr(r.objects, i ? "v1" : "v2") != NULL && strstr(r.objects, "other") == NULL);
+    }
+    SCOPED(err_free) Err *e = agent_pod_objects(w.agent, "uid-none", &o);
+    CHECK(e && e->kind == ERR_NOT_FOUND);
+    CHECK(runs(&w, "a"));
+    abc_down(&w);
+}
+
+TESTS(T(test_pods_come_and_go), T(test_adopt_all), T(test_refused), T(test_objects_replaced), T(test_record_follows), T(test_intents_text), T(test_record_slots), T(test_prepared_ahead), T(test_every_request_failing_prepared), T(test_death_at_every_turn_prepared),
       T(test_restart_in_place), T(test_every_request_failing), T(test_death_at_every_turn))
