@@ -174,8 +174,17 @@ Err *field_selector_parse(const char *text, const KubeKind *kind, FieldSelector 
     qsort(terms.v, terms.n, sizeof *terms.v, by_text);
     ret->v = mem_alloc_n(terms.n, sizeof *ret->v);
     Err *e = NULL;
-    for (size_t i = 0; i < terms.n && !e; i++)
-        e = parse_term(text, terms.v[i], &ret->v[ret->n++]);
+    for (size_t i = 0; i < terms.n && !e; i++) {
+        FieldTerm *t = &ret->v[ret->n];
+        e = parse_term(text, terms.v[i], t);
+        if (!e && !*t->field && !*t->value) { /* "=": hasTerm.Transform() makes "everything" of it */
+            free(t->field);
+            free(t->value);
+            *t = (FieldTerm){0};
+        } else {
+            ret->n++;
+        }
+    }
     if (!e)
         e = convert(ret);
     if (e)
