@@ -42,6 +42,8 @@ void pod_default(Pod *p);
 /* Every error of a create, in kube-apiserver's words and order, then what this agent cannot honour (Forbidden:
  * "... is not supported by reprise"). */
 void pod_validate(const Pod *p, const FeatureGates *gates, Report *r);
+/* The same of a Pod that exists, after an update: it may have ephemeral containers. What may change is not checked here. */
+void pod_validate_stored(const Pod *p, const FeatureGates *gates, Report *r);
 /* Warnings for what breaks under in-place restart; see `reprise validate --lint`. */
 void pod_lint(const Pod *p, Report *r);
 void config_map_validate(const ConfigMap *c, Report *r);

@@ -219,7 +219,7 @@ static void check_token_needs_account(Checker *c)
     }
 }
 
-void pod_validate(const Pod *p, const FeatureGates *gates, Report *r)
+static void validate(const Pod *p, const FeatureGates *gates, bool create, Report *r)
 {
     Checker c = {.pod = p, .spec = &p->spec, .gates = gates, .r = r};
     const Path *spec = CHILD(NULL, "spec");
@@ -228,7 +228,17 @@ void pod_validate(const Pod *p, const FeatureGates *gates, Report *r)
     check_spec(&c);
     check_token_needs_account(&c);
     check_images(&c);
-    if (p->spec.ephemeral_containers.n)
+    if (create && p->spec.ephemeral_containers.n)
         v_forbidden(r, CHILD(spec, "ephemeralContainers"), "cannot be set on create");
     check_supported(&c);
+}
+
+void pod_validate(const Pod *p, const FeatureGates *gates, Report *r)
+{
+    validate(p, gates, true, r);
+}
+
+void pod_validate_stored(const Pod *p, const FeatureGates *gates, Report *r)
+{
+    validate(p, gates, false, r);
 }

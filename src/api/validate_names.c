@@ -146,7 +146,7 @@ void v_qualified_name(Report *r, const Path *at, const char *shown, const char *
     SCOPED(mem_free) char *copy = mem_dup_str(str_or(value, ""));
     char *name = copy, *slash = strchr(copy, '/');
     if (slash && strchr(slash + 1, '/')) {
-        v_invalid(r, at, shown, "a qualified name %s with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')",
+        v_invalid(r, at, shown, "a valid label key %s with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')",
                   NAME_MSG);
         return;
     }

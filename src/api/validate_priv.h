@@ -5,6 +5,7 @@
 #ifndef REPRISE_API_VALIDATE_PRIV_H
 #define REPRISE_API_VALIDATE_PRIV_H
 
+#include "api/names.h"
 #include "api/objects.h"
 #include "api/path.h"
 
@@ -33,14 +34,7 @@ bool v_is_one_of(const char *value, const char *const list[], size_t n);
 void v_range(Report *r, const Path *at, int64_t value, int64_t min, int64_t max);
 void v_nonnegative(Report *r, const Path *at, OptInt value);
 
-/* --- names (k8s.io/apimachinery/pkg/util/validation): one Invalid error for each thing wrong --- */
-void v_dns_label(Report *r, const Path *at, const char *value);
-void v_dns_subdomain(Report *r, const Path *at, const char *value);
-/* A generateName prefix may end with a dash: the last byte is not checked. */
-void v_dns_subdomain_prefix(Report *r, const Path *at, const char *value);
-void v_dns_subdomain_underscore(Report *r, const Path *at, const char *value);
-void v_qualified_name(Report *r, const Path *at, const char *shown, const char *value);
-void v_label_value(Report *r, const Path *at, const char *value);
+/* --- names that are no object's: see api/names.h for those --- */
 void v_port_name(Report *r, const Path *at, const char *value);
 bool v_port_name_ok(const char *value);
 void v_port_num(Report *r, const Path *at, int64_t port);
