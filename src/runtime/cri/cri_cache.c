@@ -132,7 +132,7 @@ void cri_sandbox_gone(CriRuntime *rt, const char *id)
 {
     CriPod *p;
     CriSandbox *s = cri_sandbox(rt, id, &p);
-    if (!s)
+    if (!s || s->removing)
         return;
     bury(rt, s->fact.id);
     strindex_remove(&rt->by_sandbox, s->fact.id);
@@ -421,8 +421,10 @@ void cri_sandbox_removed(CriRuntime *rt, const char *id)
 {
     SCOPED(strvec_done) StrVec inside = {0};
     CriPod *p;
-    if (!cri_sandbox(rt, id, &p))
+    CriSandbox *s = cri_sandbox(rt, id, &p);
+    if (!s)
         return;
+    s->removing = false;
     LIST_EACH(c, &p->containers)
         if (str_eq((*c)->fact.sandbox_id, id))
             strvec_add(&inside, (*c)->fact.id);

@@ -41,6 +41,7 @@ typedef struct {
     SandboxFact fact;
     uint64_t born;  /* rt->listed when it came to be known */
     bool asked;     /* a status request is under way */
+    bool removing;  /* by us: it is gone when that is done, cgroup and all, whoever else says so before */
     bool known;     /* its status has been seen: a list alone is no fact */
     bool ended;     /* it was ready, or was stopped: never ready again */
 } CriSandbox;

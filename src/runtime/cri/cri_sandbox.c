@@ -168,18 +168,36 @@ static void end_finish(SandboxOp *op, Err *e)
     op_free(op);
 }
 
-/* The runtime has answered, but the last process may still be on its way out. */
+static bool has_other_sandbox(const CriRuntime *rt, const SandboxOp *op)
+{
+    const CriPod *p = strindex_get(&rt->by_uid, op->uid);
+    for (size_t i = 0; p && i < p->sandboxes.n; i++)
+        if (!str_eq(p->sandboxes.v[i]->fact.id, op->id))
+            return true;
+    return false;
+}
+
+/* The runtime has answered, but the last process may still be on its way out. Only then is the sandbox gone for the agent, which may
+ * have nothing else to wait for. */
 static void drop_cgroup(void *arg, bool cancelled)
 {
     SandboxOp *op = arg;
     CriRuntime *rt = op->rt;
     SCOPED(cri_arena_done) CriArena a = {0};
-    const CriPod *p = cri_pod(rt, op->uid);
-    bool ours = rt->have_cgroups && !rt->systemd_cgroups && (!p || !p->sandboxes.n);
-    if (!ours || cgroup_remove(&rt->cgroups, cri_cgroup_parent(&a, rt, op->uid)) || cancelled || ++op->tries > DROP_TRIES)
-        end_finish(op, NULL);
-    else
+    bool ours = rt->have_cgroups && !rt->systemd_cgroups && !has_other_sandbox(rt, op);
+    if (ours && !cgroup_remove(&rt->cgroups, cri_cgroup_parent(&a, rt, op->uid)) && !cancelled && ++op->tries <= DROP_TRIES) {
         cri_later(rt, DROP_AGAIN_MS, drop_cgroup, op);
+        return;
+    }
+    cri_sandbox_removed(rt, op->id);
+    end_finish(op, NULL);
+}
+
+static void being_removed(CriRuntime *rt, const char *id, bool is)
+{
+    CriSandbox *s = cri_sandbox(rt, id, NULL);
+    if (s)
+        s->removing = is;
 }
 
 static void on_removed(void *arg, int code, const ProtobufCMessage *answer, Err *err)
@@ -187,11 +205,11 @@ static void on_removed(void *arg, int code, const ProtobufCMessage *answer, Err 
     SandboxOp *op = arg;
     (void)answer;
     if (err && code != GRPC_NOT_FOUND) {
+        being_removed(op->rt, op->id, false);
         end_finish(op, err);
         return;
     }
     err_free(err);
-    cri_sandbox_removed(op->rt, op->id);
     op->tries = 0;
     drop_cgroup(op, op->rt->closing);
 }
@@ -207,6 +225,7 @@ static void on_stopped(void *arg, int code, const ProtobufCMessage *answer, Err 
     if (!err && op->remove) {
         Cri__RemovePodSandboxRequest q = CRI__REMOVE_POD_SANDBOX_REQUEST__INIT;
         q.pod_sandbox_id = op->id;
+        being_removed(op->rt, op->id, true);
         cri_call(op->rt, CRI_REMOVE_POD_SANDBOX, &q, &(CriCallOptions){.repeat = true}, on_removed, op);
         return;
     }
