@@ -87,7 +87,8 @@ json_t *kube_api_group(const char *group)
 /* In alphabetical order, as Go sorts them. */
 static json_t *verbs_json(unsigned verbs)
 {
-    static const unsigned order[] = {VERB_CREATE, VERB_DELETE, VERB_DELETE_COLLECTION, VERB_GET, VERB_LIST, VERB_PATCH, VERB_UPDATE, VERB_WATCH};
+    static const unsigned order[] = {VERB_CREATE, VERB_DELETE, VERB_DELETE_COLLECTION, VERB_GET, VERB_LIST,
+                                     VERB_PATCH,  VERB_UPDATE, VERB_WATCH};
     json_t *l = json_array();
     for (size_t i = 0; i < ARRAY_LEN(order); i++)
         if (verbs & order[i])

@@ -366,7 +366,8 @@ static void add_scalars(Doc *d)
     json_object_set_new(d->schemas, quantity,
                         d->v3 ? json_pack("{s:[{s:s}, {s:s}]}", "oneOf", "type", "string", "type", "number") : of_type("string", NULL));
     json_object_set_new(d->schemas, intstr,
-                        d->v3 ? json_pack("{s:s, s:[{s:s}, {s:s}]}", "format", "int-or-string", "oneOf", "type", "integer", "type", "string")
+                        d->v3 ? json_pack("{s:s, s:[{s:s}, {s:s}]}", "format", "int-or-string", "oneOf", "type", "integer", "type",
+                                          "string")
                               : of_type("string", "int-or-string"));
 }
 
@@ -465,8 +466,12 @@ static json_t *operation(const Doc *d, const KubeKind *k, const char *action)
 static void add_paths(const Doc *d, json_t *paths, const KubeKind *k)
 {
     static const struct { unsigned verb; const char *method, *action; bool named; } rows[] = {
-        {VERB_LIST, "get", "list", false},    {VERB_CREATE, "post", "post", false}, {VERB_DELETE_COLLECTION, "delete", "deletecollection", false},
-        {VERB_GET, "get", "get", true},       {VERB_UPDATE, "put", "put", true},    {VERB_PATCH, "patch", "patch", true},
+        {VERB_LIST, "get", "list", false},
+        {VERB_CREATE, "post", "post", false},
+        {VERB_DELETE_COLLECTION, "delete", "deletecollection", false},
+        {VERB_GET, "get", "get", true},
+        {VERB_UPDATE, "put", "put", true},
+        {VERB_PATCH, "patch", "patch", true},
         {VERB_DELETE, "delete", "delete", true},
     };
     SCOPED(mem_free) char *all = mem_fmt("%s%s/v1/%s%s", *k->group ? "/apis/" : "/api", k->group,
