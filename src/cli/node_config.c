@@ -63,8 +63,11 @@ static bool is_one_of(const char *values, const char *v)
 static void not_one_of(Report *r, const char *path, const char *values, const char *v)
 {
     SCOPED(str_done) Str s = {0};
-    for (const char *p = str_or(values, ""); *p; p += strcspn(p, " "), p += *p == ' ')
-        str_fmt(&s, "%s\"%.*s\"", s.n ? ", " : "", (int)strcspn(p, " "), p);
+    for (const char *p = values; *p; p += strcspn(p, " "), p += *p == ' ') {
+        str_add(&s, s.n ? ", \"" : "\"");
+        str_add_n(&s, p, strcspn(p, " "));
+        str_add_c(&s, '"');
+    }
     report_add(r, CAUSE_NOT_SUPPORTED, path, "Unsupported value: \"%s\": supported values: %s", v, str_or(s.p, ""));
 }
 

@@ -133,12 +133,9 @@ static Err *parse_term(const char *all, const char *term, FieldTerm *ret)
         return bad(&t);
     }
     size_t n = *op == '!' || op[1] == '=' ? 2 : 1;
-    Err *e = unescape(op + n, &ret->value);
-    if (e)
-        return e;
     ret->field = mem_dup_strn(term, (size_t)(op - term));
     ret->differs = *op == '!';
-    return NULL;
+    return unescape(op + n, &ret->value);
 }
 
 static void split(const char *text, StrVec *ret)
@@ -175,14 +172,13 @@ Err *field_selector_parse(const char *text, const KubeKind *kind, FieldSelector 
     ret->v = mem_alloc_n(terms.n, sizeof *ret->v);
     Err *e = NULL;
     for (size_t i = 0; i < terms.n && !e; i++) {
-        FieldTerm *t = &ret->v[ret->n];
+        FieldTerm *t = &ret->v[ret->n++];
         e = parse_term(text, terms.v[i], t);
-        if (!e && !*t->field && !*t->value) { /* "=": hasTerm.Transform() makes "everything" of it */
+        if (!e && str_empty(t->field) && str_empty(t->value)) { /* "=": hasTerm.Transform() makes "everything" of it */
             free(t->field);
             free(t->value);
             *t = (FieldTerm){0};
-        } else {
-            ret->n++;
+            ret->n--;
         }
     }
     if (!e)

@@ -179,7 +179,7 @@ static DeleteVerdict shorten(ObjectMeta *m, const DeleteOptions *o, int64_t now_
 {
     int64_t had = m->deletion_grace_period_seconds.v, period = o->grace_period_seconds.v;
     if (!m->deletion_grace_period_seconds.set || had == 0)
-        return DELETE_NOW;
+        return m->finalizers.n ? DELETE_PENDING : DELETE_NOW; /* marked before; what is left are others' finalizers */
     if (!o->grace_period_seconds.set || period >= had)
         return DELETE_PENDING;
     int64_t at = after(after(m->deletion_timestamp.ns, -had), period);
@@ -196,8 +196,6 @@ static DeleteVerdict unless_finalizers(ObjectMeta *m, int64_t now_ns, DeleteVerd
 {
     if (v != DELETE_NOW || !m->finalizers.n)
         return v;
-    if (m->deletion_timestamp.set && m->deletion_grace_period_seconds.set && m->deletion_grace_period_seconds.v == 0)
-        return DELETE_UPDATE; /* marked already, or just now: the update is what others wait for */
     if (!m->deletion_timestamp.set) {
         if (m->generation.v > 0)
             m->generation.v++;
@@ -224,9 +222,8 @@ DeleteVerdict pod_delete(Pod *p, const DeleteOptions *o, int64_t now_ns)
     return unless_finalizers(m, now_ns, period ? DELETE_UPDATE : DELETE_NOW);
 }
 
-DeleteVerdict meta_delete(ObjectMeta *m, const DeleteOptions *o, int64_t now_ns)
+DeleteVerdict meta_delete(ObjectMeta *m, int64_t now_ns)
 {
-    (void)o;
     if (m->deletion_timestamp.set && m->finalizers.n)
         return DELETE_PENDING;
     return unless_finalizers(m, now_ns, DELETE_NOW);

@@ -59,7 +59,7 @@ MUST_USE json_t *meta_check_preconditions(const ObjectMeta *m, const DeleteOptio
  * they are gone. Sets deletionTimestamp, deletionGracePeriodSeconds and generation of <p>. */
 DeleteVerdict pod_delete(Pod *p, const DeleteOptions *o, int64_t now_ns);
 /* Anything that has no grace: goes at once unless it has finalizers. */
-DeleteVerdict meta_delete(ObjectMeta *m, const DeleteOptions *o, int64_t now_ns);
+DeleteVerdict meta_delete(ObjectMeta *m, int64_t now_ns);
 /* After an update: is this the end of what is being deleted (no finalizer left, no grace left)? */
 bool meta_delete_done(const ObjectMeta *m);
 

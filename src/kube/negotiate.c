@@ -81,7 +81,8 @@ static bool parse_clause(const char *p, size_t n, Clause *ret)
 /* goautoneg's order, which is none in the strict sense; so the sort has to be Go's, too: by insertion. */
 static bool before(const Clause *a, const Clause *b)
 {
-    return a->q > b->q || (strcmp(a->type, "*") != 0 && strcmp(b->type, "*") == 0) || (strcmp(a->sub, "*") != 0 && strcmp(b->sub, "*") == 0);
+    return a->q > b->q || (strcmp(a->type, "*") != 0 && strcmp(b->type, "*") == 0) ||
+           (strcmp(a->sub, "*") != 0 && strcmp(b->sub, "*") == 0);
 }
 
 static size_t parse_accept(const char *header, Clause out[CLAUSES])

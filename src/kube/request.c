@@ -28,32 +28,35 @@ char *kube_unescape(const char *s, size_t n, bool plus)
             return NULL;
         str_add_c(&out, c);
     }
-    return str_take(&out);
+    /* What is no UTF-8 could not be put into an answer either. */
+    SCOPED(json_unref) json_t *text = json_stringn(str_or(out.p, ""), out.n);
+    return text ? str_take(&out) : NULL;
 }
 
-/* Go's url.ParseQuery: pairs with a ";" or a broken escape are left out. */
-static bool parse_query(KubeRequest *r, const char *q, size_t n)
+/* Go leaves out pairs with a ";" or a broken escape and goes on. Here they are refused: without its selector, a deletion of some
+ * would be a deletion of all. */
+static json_t *parse_query(KubeRequest *r, const char *q, size_t n)
 {
     while (n) {
         const char *amp = memchr(q, '&', n);
         size_t len = amp ? (size_t)(amp - q) : n;
         const char *eq = memchr(q, '=', len);
         size_t name_n = eq ? (size_t)(eq - q) : len;
-        if (len && !memchr(q, ';', len)) {
+        if (len) {
             SCOPED(mem_free) char *name = kube_unescape(q, name_n, true);
             SCOPED(mem_free) char *value = eq ? kube_unescape(eq + 1, len - name_n - 1, true) : mem_dup_str("");
-            if (name && value) {
-                if (r->n_query == KUBE_QUERY_MAX)
-                    return false;
-                if ((r->n_query & (r->n_query - 1)) == 0)
-                    r->query = mem_grow(r->query, r->n_query ? r->n_query * 2 : 1, sizeof *r->query);
-                r->query[r->n_query++] = (QueryPair){MOVE(name, NULL), MOVE(value, NULL)};
-            }
+            if (!name || !value || memchr(q, ';', len))
+                return kube_bad_request("the query of the request is not valid");
+            if (r->n_query == KUBE_QUERY_MAX)
+                return kube_bad_request("the query of the request has more than %d values", KUBE_QUERY_MAX);
+            if ((r->n_query & (r->n_query - 1)) == 0)
+                r->query = mem_grow(r->query, r->n_query ? r->n_query * 2 : 1, sizeof *r->query);
+            r->query[r->n_query++] = (QueryPair){MOVE(name, NULL), MOVE(value, NULL)};
         }
         q += len + (amp != NULL);
         n -= len + (amp != NULL);
     }
-    return true;
+    return NULL;
 }
 
 const char *kube_query(const KubeRequest *r, const char *name)
@@ -247,8 +250,9 @@ json_t *kube_request_parse(const char *method, const char *target, size_t n, Kub
         mem_set_str(&ret->text, "");
         return kube_bad_request("the path of the request is not valid");
     }
-    if (q && !parse_query(ret, q + 1, n - path_n - 1))
-        return kube_bad_request("the query of the request has more than %d values", KUBE_QUERY_MAX);
+    json_t *bad = q ? parse_query(ret, q + 1, n - path_n - 1) : NULL;
+    if (bad)
+        return bad;
     return split_path(ret->text, &parts) ? parse_path(ret, method, &parts) : kube_no_resource();
 }
 

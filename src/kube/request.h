@@ -2,7 +2,7 @@
  *
  * The functions return NULL, or a new metav1.Status that says what is wrong, in kube-apiserver's words. What a query may say follows
  * apimachinery's conversion: a boolean is false for "0" and "false" of any case and true for everything else (so watch=True and watch=
- * are true), the first of repeated values counts, unknown names and malformed pairs are ignored. */
+ * are true), the first of repeated values counts, and unknown names are ignored. A malformed pair is refused, which Go ignores. */
 #ifndef REPRISE_KUBE_REQUEST_H
 #define REPRISE_KUBE_REQUEST_H
 
@@ -109,7 +109,8 @@ static inline UNUSED void exec_options_done_at(PodExecOptions *o) { exec_options
 typedef struct { size_t n; uint16_t v[64]; } PodPortForwardOptions; /* ports=80,90 and repeated; 0 ports: the streams say */
 MUST_USE json_t *kube_port_forward_options(const KubeRequest *r, PodPortForwardOptions *ret);
 
-/* Percent-decoding; <plus>: "+" is a blank, as in a query. NULL for a broken escape and for a NUL. Caller frees. */
+/* Percent-decoding; <plus>: "+" is a blank, as in a query. NULL for a broken escape, a NUL, and what is no UTF-8. Caller
+ * frees. */
 MUST_USE char *kube_unescape(const char *s, size_t n, bool plus);
 
 #endif

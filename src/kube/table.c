@@ -92,7 +92,8 @@ static void add_modes(json_t *cells, const json_t *modes)
 static void pvc_cells(json_t *cells, const json_t *o, int64_t now_ns)
 {
     const json_t *meta = in(o, "metadata"), *spec = in(o, "spec"), *status = in(o, "status");
-    const char *volume = json_str(spec, "volumeName"), *class = json_str(in(meta, "annotations"), "volume.beta.kubernetes.io/storage-class");
+    const char *volume = json_str(spec, "volumeName");
+    const char *class = json_str(in(meta, "annotations"), "volume.beta.kubernetes.io/storage-class");
     add_cell(cells, json_str(meta, "name"));
     add_cell(cells, json_str(meta, "deletionTimestamp") ? "Terminating" : json_str(status, "phase"));
     add_cell(cells, volume);

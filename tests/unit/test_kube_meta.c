@@ -219,7 +219,13 @@ static void test_delete(void)
     deletes(unbound, (OptInt){true, 10}, 1, DELETE_NOW, "1970-01-01T00:00:01Z grace 0 generation 4");
     *LIST_ADD(&kept->metadata.finalizers) = mem_dup_str("a/b");
     deletes(kept, (OptInt){true, 0}, 1, DELETE_UPDATE, "1970-01-01T00:00:01Z grace 0 generation 4");
+    deletes(kept, (OptInt){true, 0}, 5, DELETE_PENDING, "1970-01-01T00:00:01Z grace 0 generation 4");
     CHECK(!meta_delete_done(&kept->metadata));
+    ObjectMeta plain = {.finalizers = kept->metadata.finalizers}, bare = {0};
+    CHECK_INT(meta_delete(&plain, 7 * NS_PER_S), DELETE_UPDATE);
+    CHECK_INT(meta_delete(&plain, 8 * NS_PER_S), DELETE_PENDING);
+    CHECK_INT(plain.deletion_timestamp.ns, 7 * NS_PER_S);
+    CHECK_INT(meta_delete(&bare, 7 * NS_PER_S), DELETE_NOW);
     free(kept->metadata.finalizers.v[0]);
     kept->metadata.finalizers.n = 0;
     CHECK(meta_delete_done(&kept->metadata));
