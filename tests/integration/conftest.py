@@ -366,11 +366,13 @@ def folder():
     shutil.rmtree(path, ignore_errors=True)
 
 
-def left_behind(before, folder, containerd, containers_before):
+def left_behind(before, folder, containerd, containers_before, interrupted=False):
     """What is here that was not before the test, but for containerd itself, which may have been started anew."""
     left = leaks.diff(before, leaks.take(), [folder, *([containerd.folder] if containerd else [])])
     if containerd:
         left = [line for line in left if f"--config {containerd.folder}/" not in line]
+        # containerd 1.6 kills a CNI plugin whose caller went away, in the middle of its rules, and does not call it again.
+        left = [line for line in left if not (interrupted and line.startswith("NAT chain left behind: CNI-"))]
         left += [f"containerd: {line}" for line in sorted(containerd.leaks() - containers_before)]
     return left
 
@@ -381,6 +383,7 @@ def reprise(folder, request):
     marker = request.node.get_closest_marker("leaves_nothing")
     audit = not (marker and marker.args == (False,))
     containerd = request.getfixturevalue("containerd") if RUNTIME == "cri" else None
+    interrupted = "through" in request.fixturenames  # by the fault proxy
     images = request.getfixturevalue("image_store") if RUNTIME == "oci" else None
     before = leaks.take() if audit else None
     containers_before = containerd.leaks() if audit and containerd else set()
@@ -390,12 +393,12 @@ def reprise(folder, request):
     if containerd:
         containerd.tidy()  # only a living one can be asked
     if audit:
-        left = left_behind(before, folder, containerd, containers_before)
+        left = left_behind(before, folder, containerd, containers_before, interrupted)
         for _ in range(40):
             if not left:
                 break
             time.sleep(0.1)
-            left = left_behind(before, folder, containerd, containers_before)
+            left = left_behind(before, folder, containerd, containers_before, interrupted)
         if left and containerd:
             containerd.remove_all()  # the next test is not to blame
         assert not left, "\n".join(left)

@@ -118,7 +118,7 @@ def test_seen_from_inside(reprise, kind, runtime):
     standby = c.standbys()["main"]["id"]
     last = c.restart()
     assert status(last, "main")["containerID"].endswith(standby), "the prepared one runs"
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 40
     while not os.path.exists(f"{c.dir}/look.1") or not c.read("look.1").rstrip().split("\n")[-1].startswith("0"):
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -30,6 +30,24 @@ static void op_free(SandboxOp *op)
     free(op);
 }
 
+static bool has_other_sandbox(const CriRuntime *rt, const SandboxOp *op)
+{
+    const CriPod *p = strindex_get(&rt->by_uid, op->uid);
+    for (size_t i = 0; p && i < p->sandboxes.n; i++)
+        if (!str_eq(p->sandboxes.v[i]->fact.id, str_or(op->id, "")))
+            return true;
+    return false;
+}
+
+/* false: it is still busy. */
+static bool drop_pod_cgroup(CriRuntime *rt, const char *uid)
+{
+    SCOPED(cri_arena_done) CriArena a = {0};
+    if (!rt->have_cgroups || rt->systemd_cgroups)
+        return true;
+    return cgroup_remove(&rt->cgroups, cri_cgroup_parent(&a, rt, uid));
+}
+
 /* --- run ------------------------------------------------------------------------------------------------------------------- */
 
 static void run_finish(SandboxOp *op, Err *e)
@@ -38,6 +56,8 @@ static void run_finish(SandboxOp *op, Err *e)
     CriPod *p = cri_pod(rt, op->uid);
     if (e && !rt->closing)
         cri_watch_list(rt); /* it may be there all the same */
+    if (e && !has_other_sandbox(rt, op))
+        (void)drop_pod_cgroup(rt, op->uid); /* nobody will ever remove a sandbox of it */
     if (p) {
         p->making_sandbox = false;
         cri_changed(rt, p);
@@ -168,24 +188,14 @@ static void end_finish(SandboxOp *op, Err *e)
     op_free(op);
 }
 
-static bool has_other_sandbox(const CriRuntime *rt, const SandboxOp *op)
-{
-    const CriPod *p = strindex_get(&rt->by_uid, op->uid);
-    for (size_t i = 0; p && i < p->sandboxes.n; i++)
-        if (!str_eq(p->sandboxes.v[i]->fact.id, op->id))
-            return true;
-    return false;
-}
-
 /* The runtime has answered, but the last process may still be on its way out. Only then is the sandbox gone for the agent, which may
  * have nothing else to wait for. */
 static void drop_cgroup(void *arg, bool cancelled)
 {
     SandboxOp *op = arg;
     CriRuntime *rt = op->rt;
-    SCOPED(cri_arena_done) CriArena a = {0};
-    bool ours = rt->have_cgroups && !rt->systemd_cgroups && !has_other_sandbox(rt, op);
-    if (ours && !cgroup_remove(&rt->cgroups, cri_cgroup_parent(&a, rt, op->uid)) && !cancelled && ++op->tries <= DROP_TRIES) {
+    bool busy = !has_other_sandbox(rt, op) && !drop_pod_cgroup(rt, op->uid);
+    if (busy && !cancelled && ++op->tries <= DROP_TRIES) {
         cri_later(rt, DROP_AGAIN_MS, drop_cgroup, op);
         return;
     }
