@@ -65,7 +65,7 @@ def cri(results):
 
 def learnt(results):
     return Table("from the exit to the decision", ["ms", *stats.COLUMNS], [
-        [r["name"], *[stats.number(r["summary"][c]) for c in stats.COLUMNS]] for r in results["learnt"]["rows"]])
+        [r["name"], *[stats.number(r["summary"][c]) for c in stats.COLUMNS]] for r in results.get("learnt", {"rows": []})["rows"]])
 
 
 def beside(results):

@@ -154,6 +154,41 @@ def test_attempts_and_names_are_kubernetes(reprise, containerd):
     end(run)
 
 
+# --- many containers ------------------------------------------------------------------------------------------------
+
+class Crowd(Action):
+    """Notes how many of its calls are under way at the same time."""
+
+    def __init__(self):
+        self.lock, self.now, self.most = threading.Lock(), 0, 0
+
+    def before(self, call):
+        with self.lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        time.sleep(0.05)  # long enough for all that are sent together
+
+    def after(self, call, answers):
+        yield from answers
+        with self.lock:
+            self.now -= 1
+
+
+def test_calls_of_one_pod_take_turns(through):
+    """With some dozens at the same time, containerd's shim locks up for many seconds."""
+    more = "".join(f"\n  - {{name: more-{i}, image: localhost/busybox:1, command: [sleep, '1000']}}" for i in range(20))
+    crowds = {m: Crowd() for m in ("CreateContainer", "StartContainer", "StopContainer", "RemoveContainer")}
+    for method, crowd in crowds.items():
+        through.proxy.on(method, crowd)
+    run = through.start_pod(manifest(through, "crowd").rstrip() + more + "\n", "--prepare=off")
+    run.wait_for(lambda p: p["status"].get("phase") == "Running" and all(c["ready"] for c in statuses(p).values() if "running" in c["state"])
+                 and sum("running" in c["state"] for c in statuses(p).values()) == 22, 40, "the Pod to run")
+    go(through)
+    run.wait_for(restarts(1), 60, "the restart to be completed")
+    assert all(1 < crowd.most <= 8 for crowd in crowds.values()), {m: c.most for m, c in crowds.items()}
+    end(run)
+
+
 # --- the others -----------------------------------------------------------------------------------------------------
 
 @pytest.fixture
