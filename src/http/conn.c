@@ -2,9 +2,11 @@
 #include <gnutls/gnutls.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <unistd.h>
+#include <sys/ioctl.h>
 
 #include "http/http_priv.h"
+
+#define HALF_CLOSED_MS 50 /* for libmicrohttpd to read what is there of a client that sends no more */
 
 static void on_handle_closed(uv_handle_t *h)
 {
@@ -105,11 +107,13 @@ static void on_timer(uv_timer_t *t)
 {
     Conn *c = t->data;
     uint64_t now = uv_now(t->loop);
+    int left = 0;
     if (!c->mhd)
         return;
     switch (c->phase) {
     case CONN_STREAMING:
-        if (c->suspended) /* all was taken */
+    case CONN_SENDING:
+        if (c->phase == CONN_STREAMING && c->suspended) /* all was taken */
             return;
         if (now - c->progress_ms < c->server->limits.send_ms) {
             conn_deadline(c, c->server->limits.send_ms - (now - c->progress_ms));
@@ -124,13 +128,17 @@ static void on_timer(uv_timer_t *t)
         return;
     case CONN_HEADERS:
     case CONN_BODY:
-        if (c->request) {
+        if (c->half_closed && (ioctl(c->fd, FIONREAD, &left), left)) {
+            conn_phase(c, c->phase);
+            server_mark(c->listener);
+            return;
+        }
+        if (c->request && !c->half_closed) {
             c->request->status = 408;
             say_timeout(c);
         }
         break;
     case CONN_IDLE:
-    case CONN_SENDING:
         break;
     }
     conn_kill(c);
@@ -151,38 +159,44 @@ void conn_phase(Conn *c, ConnPhase p)
                            [CONN_SENDING] = l->send_ms, [CONN_STREAMING] = l->send_ms, [CONN_UPGRADED] = 0, [CONN_LINGERING] = l->linger_ms};
     c->phase = p;
     c->progress_ms = uv_now(c->held->loop);
-    conn_deadline(c, ms[p]);
+    bool waiting = p == CONN_IDLE || p == CONN_HEADERS || p == CONN_BODY;
+    conn_deadline(c, waiting && c->half_closed ? HALF_CLOSED_MS : ms[p]);
 }
 
 /* --- presence ----------------------------------------------------------------------------------------------------- */
 
+/* The client has closed, or half-closed, its side. libmicrohttpd sees that only when it reads, and then not always: of bytes and a FIN
+ * that come together its edge-triggered epoll tells once, and it takes a short read for the end of what there is. */
 static void on_hangup(uv_poll_t *h, int status, int events)
 {
     Conn *c = h->data;
     struct pollfd p = {.fd = c->fd, .events = POLLRDHUP};
     (void)status, (void)events;
-    conn_watch(c, false);
-    if (!c->mhd)
+    (void)uv_poll_stop(h);
+    if (!c->mhd || c->dead)
         return;
+    (void)poll(&p, 1, 0);
+    bool gone = p.revents & (POLLHUP | POLLERR), first = !c->half_closed;
+    c->half_closed = true;
     if (c->duplex) {
-        duplex_hangup(c->duplex);
+        if (c->listener->tls)
+            duplex_hangup(c->duplex);
         return;
     }
-    (void)poll(&p, 1, 0);
-    bool growing = c->request && c->request->stream && !c->request->stream->ended;
-    if (growing || (p.revents & (POLLHUP | POLLERR)))
+    if (c->phase == CONN_HANDLING ? gone : c->phase == CONN_STREAMING && !c->request->stream->ended) {
         conn_kill(c);
+        return;
+    }
+    if (c->phase == CONN_IDLE || c->phase == CONN_HEADERS || c->phase == CONN_BODY)
+        conn_phase(c, c->phase); /* with another bound */
+    if (first)
+        (void)uv_poll_start(h, UV_PRIORITIZED, on_hangup); /* stands for nothing: errors and hang-ups are always told */
 }
 
-void conn_watch(Conn *c, bool on)
+void conn_watch(Conn *c)
 {
-    if (!c->server || !c->poll.data || c->polling == on)
-        return;
-    c->polling = on;
-    if (on)
+    if (c->poll.data)
         (void)uv_poll_start(&c->poll, UV_DISCONNECT, on_hangup);
-    else
-        (void)uv_poll_stop(&c->poll);
 }
 
 void conn_suspend(Conn *c)
@@ -191,7 +205,6 @@ void conn_suspend(Conn *c)
         return;
     c->suspended = true;
     MHD_suspend_connection(c->mhd);
-    conn_watch(c, true);
 }
 
 void conn_resume(Conn *c)

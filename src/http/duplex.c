@@ -61,7 +61,6 @@ static void finish(HttpDuplex *d)
         c->duplex = NULL;
         if (c->mhd && d->urh) {
             (void)MHD_upgrade_action(MOVE(d->urh, NULL), MHD_UPGRADE_ACTION_CLOSE);
-            conn_watch(c, false);
             conn_phase(c, CONN_SENDING); /* TLS: libmicrohttpd may have bytes that the client does not take */
             server_mark(c->listener);
         }
@@ -370,7 +369,8 @@ static void on_upgrade(void *cls, struct MHD_Connection *mhd, void *request, con
     d->poll.data = d;
     d->handles++;
     str_add_n(&d->early, extra, n);
-    conn_watch(r->conn, r->conn->listener->tls);
+    if (r->conn->half_closed && r->conn->listener->tls)
+        duplex_hangup(d);
     server_mark(r->conn->listener); /* duplex_opened() comes after this run */
 }
 

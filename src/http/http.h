@@ -106,7 +106,7 @@ typedef struct { /* 0 = what stands behind it */
     unsigned header_ms;        /* 10 s: from connecting, or the request line, to the end of the headers, TLS handshake included */
     unsigned body_ms;          /* 60 s: for the whole body */
     unsigned idle_ms;          /* 120 s: between two requests */
-    unsigned send_ms;          /* 30 s: an answer of which the client takes nothing; a whole one gets 1 s more for each 64 KiB */
+    unsigned send_ms;          /* 30 s: without the client taking anything of an answer */
     unsigned linger_ms;        /* 500: an upgraded connection after http_duplex_close(), so that the last bytes arrive (as Go's) */
 } HttpLimits;
 

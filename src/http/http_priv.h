@@ -50,7 +50,7 @@ struct Conn {
     unsigned handles; /* that are not closed yet */
     int fd;           /* libmicrohttpd's */
     ConnPhase phase;
-    bool suspended, polling, dead, refused;
+    bool suspended, half_closed, dead;
     HttpRequest *request;
     HttpDuplex *duplex;
     uint64_t progress_ms; /* the client took something */
@@ -72,12 +72,13 @@ struct HttpRequest {
     RequestState state;
     char *target, *query; /* target: the path after the head was seen */
     const char *method;   /* libmicrohttpd's */
-    bool http10, has_body, expects;
+    bool http10, has_body, expects, blocked;
     size_t limit, swallowed, counted; /* counted: of server->body_bytes */
     Str body;
     char *user, *method_copy;
     void *data;
     struct MHD_Response *response;
+    HttpBuf *big; /* the body of an answer that is sent in pieces */
     int status;
     uint64_t sent;
     uint64_t began_ns;
@@ -144,7 +145,7 @@ void conn_phase(Conn *c, ConnPhase p);
 void conn_deadline(Conn *c, uint64_t ms); /* 0 = none */
 void conn_suspend(Conn *c);
 void conn_resume(Conn *c);
-void conn_watch(Conn *c, bool on); /* hang-ups */
+void conn_watch(Conn *c); /* hang-ups */
 void conn_kill(Conn *c);           /* drops it, whatever it does */
 bool conn_too_many(const HttpServer *s, const struct sockaddr_storage *from, uid_t uid, bool unix_socket);
 

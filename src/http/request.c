@@ -7,6 +7,9 @@
 
 #include <stdio.h>
 
+#define BIG       ((size_t)256 << 10)
+#define BIG_BLOCK ((size_t)64 << 10)
+
 static HttpServer *server_of(void *cls)
 {
     return ((Listener *)cls)->server;
@@ -30,7 +33,7 @@ static const char *header(const HttpRequest *r, const char *name)
     return r->conn ? MHD_lookup_connection_value(r->conn->mhd, MHD_HEADER_KIND, name) : NULL;
 }
 
-const char *http_method(const HttpRequest *r) { return r->method_copy ? r->method_copy : r->method ? r->method : ""; }
+const char *http_method(const HttpRequest *r) { return str_or(r->method, ""); }
 const char *http_path(const HttpRequest *r) { return r->target; }
 const char *http_query(const HttpRequest *r) { return r->query ? r->query : ""; }
 const char *http_header(const HttpRequest *r, const char *name) { return header(r, name); }
@@ -114,6 +117,7 @@ static void request_free(HttpRequest *r)
     if (r->response)
         MHD_destroy_response(r->response);
     body_drop(r);
+    http_buf_unref(r->big);
     server_drop(r->server);
     free(r->target);
     free(r->user);
@@ -151,6 +155,17 @@ void request_answer(HttpRequest *r, int status, struct MHD_Response *response)
     conn_resume(r->conn);
 }
 
+/* Piece by piece, so that it is seen whether the client takes any. */
+static ssize_t on_read_big(void *cls, uint64_t pos, char *buf, size_t max)
+{
+    HttpRequest *r = cls;
+    size_t n = r->big->n - (size_t)pos < max ? r->big->n - (size_t)pos : max;
+    r->conn->progress_ms = uv_now(r->server->loop);
+    memcpy(buf, r->big->bytes + pos, n);
+    r->sent = pos + n;
+    return (ssize_t)n;
+}
+
 static void unref_buf(void *b)
 {
     http_buf_unref(b);
@@ -158,13 +173,18 @@ static void unref_buf(void *b)
 
 void http_reply_buf(HttpRequest *r, int status, const HttpHeader *h, size_t n_h, HttpBuf *body)
 {
-    struct MHD_Response *p = body && body->n
-                                 ? MHD_create_response_from_buffer_with_free_callback_cls(body->n, body->bytes, unref_buf, http_buf_ref(body))
-                                 : MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+    size_t n = body ? body->n : 0;
+    struct MHD_Response *p;
+    if (n > BIG && r->state < REQUEST_ANSWERED) {
+        r->big = http_buf_ref(body);
+        p = MHD_create_response_from_callback(n, BIG_BLOCK, on_read_big, r, NULL);
+    } else {
+        p = n ? MHD_create_response_from_buffer_with_free_callback_cls(n, body->bytes, unref_buf, http_buf_ref(body))
+              : MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+        r->sent = p && !(r->method && strcmp(r->method, "HEAD") == 0) ? n : 0;
+    }
     if (p)
         request_headers(p, h, n_h);
-    if (p && body && !(r->method && strcmp(r->method, "HEAD") == 0))
-        r->sent = body->n;
     request_answer(r, status, p);
 }
 
@@ -221,9 +241,6 @@ static enum MHD_Result queue(HttpRequest *r)
     struct MHD_Response *p = MOVE(r->response, NULL);
     r->state = REQUEST_QUEUED;
     conn_phase(c, r->status == 101 ? CONN_UPGRADED : r->stream ? CONN_STREAMING : CONN_SENDING);
-    if (c->phase == CONN_SENDING)
-        conn_deadline(c, r->server->limits.send_ms + (r->sent >> 16) * 1000);
-    conn_watch(c, r->stream != NULL);
     enum MHD_Result rc = MHD_queue_response(c->mhd, (unsigned)r->status, p);
     MHD_destroy_response(p);
     return rc;
@@ -232,6 +249,7 @@ static enum MHD_Result queue(HttpRequest *r)
 static void look_at_head(HttpRequest *r, const char *version)
 {
     HttpServer *s = r->server;
+    (void)identity_of(r->conn);
     r->http10 = strcmp(version, "HTTP/1.1") != 0;
     const char *length = header(r, "Content-Length");
     r->has_body = header(r, "Transfer-Encoding") || (length && strspn(length, "0") != strlen(length));
@@ -291,7 +309,11 @@ static enum MHD_Result all_is_there(HttpRequest *r)
         return queue(r);
     if (c->dead || s->freed)
         return MHD_NO;
-    conn_suspend(c);
+    /* Suspended now, it would read first when it is resumed, and drop a client that has half-closed. It asks again at once: then it no
+     * longer means to read. */
+    if (r->blocked)
+        conn_suspend(c);
+    r->blocked = true;
     return MHD_YES;
 }
 
@@ -351,14 +373,13 @@ void request_completed(void *cls, struct MHD_Connection *mhd, void **at, enum MH
         stream_request_over(MOVE(r->stream, NULL));
     if (c->server)
         conn_phase(c, CONN_IDLE);
-    conn_watch(c, false);
     if (s->stopping && !c->duplex)
         (void)shutdown(c->fd, SHUT_RD); /* no next one */
     if (r->state != REQUEST_HANDLING) {
         request_free(r);
         return;
     }
-    r->method_copy = mem_dup_str(str_or(r->method, ""));
+    r->method = r->method_copy = mem_dup_str(str_or(r->method, "")); /* libmicrohttpd's goes */
     r->conn = NULL;
     if (s->ops->on_gone) {
         s->ops->on_gone(s->arg, r);

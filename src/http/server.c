@@ -146,6 +146,7 @@ static void serve(Listener *l, int fd)
         conn_forget(c);
         return;
     }
+    conn_watch(c);
     server_mark(l);
 }
 

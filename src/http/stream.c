@@ -98,6 +98,8 @@ static ssize_t on_read(void *cls, uint64_t pos, char *buf, size_t max)
     }
     if (s->ended)
         return MHD_CONTENT_READER_END_OF_STREAM;
+    if (c->half_closed)
+        return MHD_CONTENT_READER_END_WITH_ERROR;
     conn_suspend(c);
     conn_deadline(c, 0);
     return 0;
