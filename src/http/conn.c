@@ -85,6 +85,49 @@ bool conn_too_many(const HttpServer *s, const struct sockaddr_storage *from, uid
     return n >= s->limits.max_per_peer;
 }
 
+/* --- TLS ---------------------------------------------------------------------------------------------------------- */
+
+struct gnutls_session_int *conn_session(const Conn *c)
+{
+    if (!c->listener->tls)
+        return NULL;
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    return info ? info->tls_session : NULL;
+}
+
+static ssize_t on_pull(gnutls_transport_ptr_t p, void *buf, size_t n)
+{
+    const Conn *c = p;
+    if (c->upgraded && !c->ours) {
+        errno = EAGAIN;
+        return -1;
+    }
+    return recv(c->fd, buf, n, MSG_DONTWAIT);
+}
+
+static ssize_t on_push(gnutls_transport_ptr_t p, const void *bytes, size_t n)
+{
+    return send(((const Conn *)p)->fd, bytes, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static int on_pull_wait(gnutls_transport_ptr_t p, unsigned ms)
+{
+    struct pollfd f = {.fd = ((const Conn *)p)->fd, .events = POLLIN};
+    (void)ms; /* nothing waits here */
+    return poll(&f, 1, 0);
+}
+
+void conn_tls(Conn *c)
+{
+    gnutls_session_t session = conn_session(c);
+    if (!session)
+        return;
+    gnutls_transport_set_ptr(session, c);
+    gnutls_transport_set_pull_function(session, on_pull);
+    gnutls_transport_set_push_function(session, on_push);
+    gnutls_transport_set_pull_timeout_function(session, on_pull_wait);
+}
+
 /* --- time --------------------------------------------------------------------------------------------------------- */
 
 /* Raw, since libmicrohttpd has no answer for a request that is not there yet. */
@@ -96,10 +139,10 @@ static void say_timeout(Conn *c)
     error_text(c->server, 408, "the request did not come in time", &body, &type);
     str_fmt(&text, "HTTP/1.1 408 %s\r\nConnection: close\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n", http_reason(408), type, body.n);
     str_add_n(&text, str_or(body.p, ""), body.n);
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
-    if (c->listener->tls && info && info->tls_session)
-        (void)gnutls_record_send(info->tls_session, text.p, text.n);
-    else if (!c->listener->tls)
+    gnutls_session_t session = conn_session(c);
+    if (session)
+        (void)gnutls_record_send(session, text.p, text.n);
+    else
         (void)!send(c->fd, text.p, text.n, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
@@ -178,11 +221,8 @@ static void on_hangup(uv_poll_t *h, int status, int events)
     (void)poll(&p, 1, 0);
     bool gone = p.revents & (POLLHUP | POLLERR), first = !c->half_closed;
     c->half_closed = true;
-    if (c->duplex) {
-        if (c->listener->tls)
-            duplex_hangup(c->duplex);
-        return;
-    }
+    if (c->duplex)
+        return; /* sees for itself */
     if (c->phase == CONN_HANDLING ? gone : c->phase == CONN_STREAMING && !c->request->stream->ended) {
         conn_kill(c);
         return;

@@ -1,18 +1,18 @@
 /* duplex.c - an upgraded connection as a stream of bytes in both directions.
  *
- * libmicrohttpd hands over its socket, or with TLS the end of a socket pair whose other end it copies from and to the client. Either is
- * duplicated, so that our watcher and our close are our own, and driven here with non-blocking calls. With TLS two things are not told
- * through the pair and are made up for: the client's FIN (duplex_hangup()), and what libmicrohttpd still has to send when we close. */
+ * Without TLS libmicrohttpd hands over its socket. With TLS it hands over the end of a socket pair and copies between that and the
+ * client, four bytes at a time once the request has taken the connection's memory, and without telling of the client's end. So the pair is left alone, and
+ * the TLS session is driven here: its pull function (conn_tls()) lets libmicrohttpd, which still looks at it, find nothing. The socket
+ * is duplicated, so that our watcher and our close are our own. */
 #include <gnutls/gnutls.h>
-#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "http/http_priv.h"
 #include "os/fs.h"
 
-#define READS      4  /* in one go, so that one peer does not hold up the others */
-#define HANGUP_MS  10 /* how often it is looked whether all that came before a FIN was passed on */
-#define HANGUP_N   500u
+#define READS  4  /* in one go, so that one peer does not hold up the others */
+#define RECORD 16384 /* bytes, what TLS takes at a time */
 
 struct HttpDuplex {
     TAILQ_ENTRY(HttpDuplex) at; /* in server->opened */
@@ -23,14 +23,14 @@ struct HttpDuplex {
     const HttpDuplexOps *ops; /* NULL: the caller is done with it */
     void *arg;
     uv_poll_t poll;
-    uv_timer_t hangup;
+    uv_timer_t later;
     unsigned handles;
     int fd, events;
     Str out; /* from out_at on, to be sent */
     size_t out_at;
     Str early; /* came behind the request */
-    bool opened, paused, detached, shut, shut_done, ended, broken, lingering, gone;
-    unsigned hangups, quiet; /* looks at what a FIN left behind, those without a byte in a row */
+    bool opened, paused, shut, shut_done, ended, broken, lingering, gone;
+    bool record_waits; /* TLS: a record that the socket did not take whole */
 };
 
 /* --- ending ------------------------------------------------------------------------------------------------------- */
@@ -55,17 +55,17 @@ static void finish(HttpDuplex *d)
         return;
     d->gone = true;
     d->ops = NULL;
-    if (d->urh && !d->opened && !d->detached)
+    if (d->urh && !d->opened)
         TAILQ_REMOVE(&d->held->opened, d, at);
     if (c) {
         c->duplex = NULL;
         if (c->mhd && d->urh) {
             (void)MHD_upgrade_action(MOVE(d->urh, NULL), MHD_UPGRADE_ACTION_CLOSE);
-            conn_phase(c, CONN_SENDING); /* TLS: libmicrohttpd may have bytes that the client does not take */
+            conn_phase(c, CONN_SENDING);
             server_mark(c->listener);
         }
     }
-    uv_close((uv_handle_t *)&d->hangup, on_handle_closed);
+    uv_close((uv_handle_t *)&d->later, on_handle_closed);
     if (d->poll.data)
         uv_close((uv_handle_t *)&d->poll, on_handle_closed);
 }
@@ -86,13 +86,61 @@ void duplex_expired(HttpDuplex *d)
     finish(d);
 }
 
+/* --- with and without TLS ------------------------------------------------------------------------------------------- */
+
+static gnutls_session_t session_of(const HttpDuplex *d)
+{
+    return d->conn && d->conn->mhd ? conn_session(d->conn) : NULL;
+}
+
+static ssize_t gnutls_errno(ssize_t rc)
+{
+    if (rc >= 0)
+        return rc;
+    if (rc == GNUTLS_E_PREMATURE_TERMINATION) /* closed without TLS' good-bye, as many clients do */
+        return 0;
+    bool again = rc == GNUTLS_E_AGAIN || rc == GNUTLS_E_INTERRUPTED || !gnutls_error_is_fatal((int)rc);
+    errno = again ? EAGAIN : rc == GNUTLS_E_PULL_ERROR || rc == GNUTLS_E_PUSH_ERROR ? ECONNRESET : EPROTO;
+    return -1;
+}
+
+static ssize_t io_recv(HttpDuplex *d, void *buf, size_t n)
+{
+    gnutls_session_t t = session_of(d);
+    if (!t)
+        return recv(d->fd, buf, n, MSG_DONTWAIT);
+    d->conn->ours = true;
+    ssize_t rc = gnutls_record_recv(t, buf, n); /* n is more than a record has: none waits inside, unseen by poll */
+    d->conn->ours = false;
+    return gnutls_errno(rc);
+}
+
+static ssize_t io_send(HttpDuplex *d, const void *bytes, size_t n)
+{
+    gnutls_session_t t = session_of(d);
+    if (!t)
+        return send(d->fd, bytes, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t rc = d->record_waits ? gnutls_record_send(t, NULL, 0) : gnutls_record_send(t, bytes, n < RECORD ? n : RECORD);
+    d->record_waits = rc == GNUTLS_E_AGAIN || rc == GNUTLS_E_INTERRUPTED;
+    return gnutls_errno(rc);
+}
+
+static void io_shutdown(HttpDuplex *d)
+{
+    gnutls_session_t t = session_of(d);
+    if (t)
+        (void)gnutls_bye(t, GNUTLS_SHUT_WR);
+    else
+        (void)shutdown(d->fd, SHUT_WR);
+}
+
 /* --- reading and writing ------------------------------------------------------------------------------------------ */
 
 static void on_poll(uv_poll_t *h, int status, int events);
 
 static void watch(HttpDuplex *d)
 {
-    if (d->gone || !d->poll.data || d->detached || !d->opened)
+    if (d->gone || !d->poll.data || !d->opened)
         return;
     int want = (!d->ended && (!d->paused || d->lingering) ? UV_READABLE : 0) | (d->out.n > d->out_at ? UV_WRITABLE : 0);
     if (!want && !d->ended)
@@ -110,14 +158,14 @@ static void end_out(HttpDuplex *d)
 {
     if (d->shut && !d->shut_done && d->out.n == d->out_at) {
         d->shut_done = true;
-        (void)shutdown(d->fd, SHUT_WR);
+        io_shutdown(d);
     }
 }
 
 static void send_some(HttpDuplex *d)
 {
     while (d->out.n > d->out_at && !d->broken) {
-        ssize_t n = send(d->fd, d->out.p + d->out_at, d->out.n - d->out_at, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t n = io_send(d, d->out.p + d->out_at, d->out.n - d->out_at);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno == EAGAIN)
@@ -155,7 +203,7 @@ static void receive(HttpDuplex *d)
 {
     HttpServer *s = d->held;
     for (unsigned i = 0; i < READS && !d->gone && !d->ended && (!d->paused || d->lingering); i++) {
-        ssize_t n = recv(d->fd, s->buf, sizeof s->buf, MSG_DONTWAIT);
+        ssize_t n = io_recv(d, s->buf, sizeof s->buf);
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
             return;
         if (n < 0) {
@@ -167,7 +215,6 @@ static void receive(HttpDuplex *d)
             tell_end(d);
             return;
         }
-        d->quiet = 0;
         if (d->request)
             d->request->sent += (uint64_t)n;
         if (!d->lingering && d->ops && d->ops->on_data)
@@ -238,13 +285,13 @@ static void on_broken(uv_timer_t *t)
 
 void http_duplex_write(HttpDuplex *d, const void *bytes, size_t n)
 {
-    if (!n || d->gone || d->shut || d->broken || d->detached)
+    if (!n || d->gone || d->shut || d->broken)
         return;
     str_add_n(&d->out, bytes, n);
     if (d->opened && d->out.n - d->out_at == n) /* nothing waited before */
         send_some(d);
     if (d->broken && (d->ended || d->paused))
-        (void)uv_timer_start(&d->hangup, on_broken, 0, 0);
+        (void)uv_timer_start(&d->later, on_broken, 0, 0);
     watch(d);
 }
 
@@ -271,7 +318,7 @@ void http_duplex_close(HttpDuplex *d)
     if (d->gone)
         return;
     d->ops = NULL;
-    if (!d->opened || d->detached || d->broken || (d->ended && !http_duplex_queued(d))) {
+    if (!d->opened || d->broken || (d->ended && !http_duplex_queued(d))) {
         if (d->conn && !d->urh) /* 101 is not sent yet */
             conn_kill(d->conn);
         else
@@ -286,50 +333,6 @@ void http_duplex_close(HttpDuplex *d)
     watch(d);
 }
 
-int http_duplex_fd(HttpDuplex *d, Str *already)
-{
-    int fd = fcntl(d->fd, F_DUPFD_CLOEXEC, 3);
-    if (fd < 0)
-        return -1;
-    str_add_n(already, str_or(d->early.p, ""), d->early.n);
-    str_clear(&d->early);
-    d->detached = true;
-    d->events = 0;
-    if (d->poll.data)
-        (void)uv_poll_stop(&d->poll);
-    return fd;
-}
-
-/* --- TLS: the client's FIN ---------------------------------------------------------------------------------------- */
-
-static int waiting(int fd)
-{
-    int n = 0;
-    return ioctl(fd, FIONREAD, &n) == 0 ? n : 0;
-}
-
-/* libmicrohttpd stops reading at a FIN and says nothing while we might still write. When nothing is on its way any more, the pair is
- * shut for reading: whoever reads it, we or the owner of http_duplex_fd(), sees the end. */
-static void on_hangup_look(uv_timer_t *t)
-{
-    HttpDuplex *d = t->data;
-    if (d->gone || !d->conn)
-        return;
-    server_mark(d->conn->listener);
-    bool quiet = !waiting(d->fd) && !waiting(d->conn->fd);
-    d->quiet = quiet ? d->quiet + 1 : 0;
-    if (d->quiet > 3 || (!waiting(d->fd) && ++d->hangups > HANGUP_N)) {
-        (void)uv_timer_stop(t);
-        (void)shutdown(d->fd, SHUT_RD);
-    }
-}
-
-void duplex_hangup(HttpDuplex *d)
-{
-    if (!d->gone && !uv_is_active((uv_handle_t *)&d->hangup))
-        (void)uv_timer_start(&d->hangup, on_hangup_look, 0, HANGUP_MS);
-}
-
 /* --- opening ------------------------------------------------------------------------------------------------------ */
 
 void duplex_opened(HttpDuplex *d)
@@ -338,7 +341,7 @@ void duplex_opened(HttpDuplex *d)
     d->opened = true;
     if (d->ops && d->ops->on_open)
         d->ops->on_open(d->arg);
-    if (d->gone || d->detached)
+    if (d->gone)
         return;
     SCOPED(str_done) Str early = MOVE(d->early, (Str){0});
     if (early.n && d->ops && d->ops->on_data) {
@@ -346,7 +349,7 @@ void duplex_opened(HttpDuplex *d)
             d->request->sent += early.n;
         d->ops->on_data(d->arg, (const uint8_t *)early.p, early.n);
     }
-    if (d->gone || d->detached)
+    if (d->gone)
         return;
     send_some(d);
     watch(d);
@@ -360,7 +363,7 @@ static void on_upgrade(void *cls, struct MHD_Connection *mhd, void *request, con
     HttpServer *s = r->server;
     (void)cls, (void)mhd;
     d->urh = urh;
-    d->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    d->fd = fcntl(r->conn->listener->tls ? r->conn->fd : fd, F_DUPFD_CLOEXEC, 3);
     TAILQ_INSERT_TAIL(&s->opened, d, at);
     if (d->fd < 0 || uv_poll_init(s->loop, &d->poll, d->fd) != 0 || s->freed || r->conn->dead) {
         duplex_lost(d, s->freed ? NULL : err_new(ERR_SYS, errno, "upgrade the connection"));
@@ -369,8 +372,10 @@ static void on_upgrade(void *cls, struct MHD_Connection *mhd, void *request, con
     d->poll.data = d;
     d->handles++;
     str_add_n(&d->early, extra, n);
-    if (r->conn->half_closed && r->conn->listener->tls)
-        duplex_hangup(d);
+    r->conn->upgraded = true;
+    gnutls_session_t t = session_of(d);
+    for (ssize_t got; t && gnutls_record_check_pending(t) && (got = io_recv(d, s->buf, sizeof s->buf)) > 0;)
+        str_add_n(&d->early, s->buf, (size_t)got);
     server_mark(r->conn->listener); /* duplex_opened() comes after this run */
 }
 
@@ -394,8 +399,8 @@ HttpDuplex *http_upgrade(HttpRequest *r, const char *protocol, const HttpHeader 
     d->ops = ops;
     d->arg = arg;
     d->fd = -EBADF;
-    (void)uv_timer_init(s->loop, &d->hangup);
-    d->hangup.data = d;
+    (void)uv_timer_init(s->loop, &d->later);
+    d->later.data = d;
     d->handles = 1;
     struct MHD_Response *p = MHD_create_response_for_upgrade(on_upgrade, r);
     if (p) {

@@ -185,10 +185,7 @@ HttpDuplex *http_upgrade(HttpRequest *r, const char *protocol, const HttpHeader 
 void http_duplex_write(HttpDuplex *d, const void *bytes, size_t n); /* copied, as far as the socket does not take it at once */
 size_t http_duplex_queued(const HttpDuplex *d);
 void http_duplex_pause(HttpDuplex *d, bool pause); /* true: nothing is read, the peer feels it */
-void http_duplex_shutdown(HttpDuplex *d);          /* we send no more, behind what is queued. Over TLS the client sees it at the close */
+void http_duplex_shutdown(HttpDuplex *d);          /* we send no more, behind what is queued. */
 void http_duplex_close(HttpDuplex *d);             /* what is queued is still sent, for linger_ms at most after the peer stops taking it */
-/* In on_open(): a descriptor of its own for who drives sockets itself (dial_adopt()), and what came already. From then on only
- * on_close() is told, when the server ends, and http_duplex_close() is to be called when that descriptor is closed. -1: errno. */
-int http_duplex_fd(HttpDuplex *d, Str *already);
 
 #endif

@@ -51,6 +51,7 @@ struct Conn {
     int fd;           /* libmicrohttpd's */
     ConnPhase phase;
     bool suspended, half_closed, dead;
+    bool upgraded, ours; /* TLS: only our own calls may read, this is one */
     HttpRequest *request;
     HttpDuplex *duplex;
     uint64_t progress_ms; /* the client took something */
@@ -146,6 +147,8 @@ void conn_deadline(Conn *c, uint64_t ms); /* 0 = none */
 void conn_suspend(Conn *c);
 void conn_resume(Conn *c);
 void conn_watch(Conn *c); /* hang-ups */
+struct gnutls_session_int *conn_session(const Conn *c); /* NULL = no TLS */
+void conn_tls(Conn *c); /* our transport functions for its session */
 void conn_kill(Conn *c);           /* drops it, whatever it does */
 bool conn_too_many(const HttpServer *s, const struct sockaddr_storage *from, uid_t uid, bool unix_socket);
 
@@ -174,6 +177,5 @@ void stream_request_over(HttpStream *s); /* frees it, told if it was not the cal
 void duplex_opened(HttpDuplex *d); /* tells; after a run */
 void duplex_lost(HttpDuplex *d, Err *why /* taken */);
 void duplex_expired(HttpDuplex *d);
-void duplex_hangup(HttpDuplex *d); /* TLS: the client's FIN is there */
 
 #endif

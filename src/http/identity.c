@@ -46,15 +46,15 @@ void identity_done(Conn *c)
     free(c->refusal);
 }
 
-/* The <index>th value of <oid> in the subject. false: there is none. A name with a NUL in it is none: who compares strings would see
- * only its beginning. */
+/* The <index>th value of <oid> in the subject. false: there is none. What is no text, like a name with a NUL
+ * in it, GnuTLS gives as '#' and hex digits: it is refused. */
 static bool subject_part(gnutls_x509_crt_t crt, const char *oid, unsigned index, char *buf, bool *ret_bad)
 {
     size_t n = MAX_NAME;
     int rc = gnutls_x509_crt_get_dn_by_oid(crt, oid, index, 0, buf, &n);
     if (rc == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
         return false;
-    *ret_bad = *ret_bad || rc < 0 || strlen(buf) != n || n == 0;
+    *ret_bad = *ret_bad || rc < 0 || strlen(buf) != n || n == 0 || buf[0] == '#';
     return rc >= 0;
 }
 
@@ -100,8 +100,7 @@ static const char *verify(Conn *c, gnutls_session_t session, char **ret_detail)
 /* A connection lives for days: what was verified counts for a minute. */
 static void look_at_certificate(Conn *c)
 {
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
-    gnutls_session_t session = info ? info->tls_session : NULL;
+    gnutls_session_t session = conn_session(c);
     unsigned n = 0;
     if (c->cert_seen && time(NULL) < c->cert_until)
         return;

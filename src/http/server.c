@@ -301,6 +301,7 @@ static void on_mhd_connection(void *cls, struct MHD_Connection *mhd, void **at, 
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
         Conn *c = TAILQ_LAST(&l->server->conns, Conns); /* serve() has just put it there */
         c->mhd = mhd;
+        conn_tls(c);
         *at = c;
     } else if (*at) {
         conn_closed(MOVE(*at, NULL));

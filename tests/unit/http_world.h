@@ -49,9 +49,7 @@ typedef struct {
     HttpDuplex *d;
     Str log;
     size_t echoed;
-    bool no_echo, closed, hand_over;
-    int fd;
-    Str already;
+    bool no_echo, closed;
 } Up;
 
 struct World {
@@ -194,8 +192,6 @@ static void up_open(void *arg)
 {
     Up *u = arg;
     str_add(&u->log, "open ");
-    if (u->hand_over)
-        u->fd = http_duplex_fd(u->d, &u->already);
 }
 static void up_data(void *arg, const uint8_t *bytes, size_t n)
 {
@@ -284,7 +280,7 @@ static void world_handler(void *arg, HttpRequest *r)
         }
     } else if (str_starts(path, "/up")) {
         Up *u = &w->ups[w->n_ups++];
-        *u = (Up){.w = w, .no_echo = str_eq(path, "/up/silent"), .hand_over = str_eq(path, "/up/fd"), .fd = -1};
+        *u = (Up){.w = w, .no_echo = str_eq(path, "/up/silent")};
         HttpHeader h[] = {{"Sec-Test", "x"}};
         u->d = http_upgrade(r, str_or(http_header(r, "Upgrade"), "echo"), h, 1, &up_ops, u);
     } else {
@@ -373,11 +369,8 @@ static void world_done(World *w)
         str_done(&w->peers[i]->out);
         free(w->peers[i]);
     }
-    for (size_t i = 0; i < w->n_ups; i++) {
+    for (size_t i = 0; i < w->n_ups; i++)
         str_done(&w->ups[i].log);
-        str_done(&w->ups[i].already);
-        fd_close(w->ups[i].fd);
-    }
     uv_run(&w->loop, UV_RUN_DEFAULT);
     CHECK_INT(uv_loop_close(&w->loop), 0);
     CHECK(access(w->path, F_OK) < 0);
