@@ -62,6 +62,7 @@ static void finish(HttpDuplex *d)
         if (c->mhd && d->urh) {
             (void)MHD_upgrade_action(MOVE(d->urh, NULL), MHD_UPGRADE_ACTION_CLOSE);
             conn_phase(c, CONN_SENDING);
+            c->listener->again = 3; /* with TLS it takes three, between which it does not ask to be run */
             server_mark(c->listener);
         }
     }

@@ -109,6 +109,7 @@ struct Listener {
     ino_t ino;
     char *cert, *key, *client_ca;
     bool tls, unix_socket, accepting, marked;
+    unsigned again; /* runs that are due whatever libmicrohttpd says */
 };
 
 struct HttpServer {

@@ -56,6 +56,10 @@ static bool run_marked(HttpServer *s)
         MHD_UNSIGNED_LONG_LONG timeout;
         if (MHD_get_timeout(l->mhd, &timeout) == MHD_YES && timeout == 0)
             l->marked = true;
+        if (l->again) {
+            l->again--;
+            l->marked = true;
+        }
         more = more || l->marked;
     }
     s->running = false;

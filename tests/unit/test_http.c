@@ -676,6 +676,6 @@ static void test_numbers(void)
     gnutls_global_deinit();
 }
 
-TESTS(T(test_upgrade), T(test_upgrade_ends), T(test_many), T(test_parts), T(test_later), T(test_half_closed), T(test_too_large), T(test_connections), T(test_slow),
+TESTS(T(test_many), T(test_parts), T(test_later), T(test_half_closed), T(test_too_large), T(test_connections), T(test_slow),
       T(test_watchers), T(test_drained), T(test_gone), T(test_identities), T(test_config), T(test_upgrade), T(test_upgrade_ends),
       T(test_stop), T(test_free), T(test_descriptors), T(test_numbers))
