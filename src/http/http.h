@@ -98,7 +98,7 @@ typedef struct {
 } HttpListen;
 
 typedef struct { /* 0 = what stands behind it */
-    unsigned max_connections;  /* 1024: the next ones get 503, or are closed when TLS. Each costs 2 descriptors at most 4 */
+    unsigned max_connections;  /* 1024: then the longest idle one goes; is none idle, the next ones get 503, or with TLS are closed */
     unsigned max_per_peer;     /* no bound: of one uid, or of one address */
     size_t max_header;         /* 32 KiB: request line and headers */
     size_t max_body;           /* 3 MiB, as etcd's bound lets through */

@@ -110,6 +110,26 @@ static void refuse(Listener *l, int fd, const char *why)
     fd_close(fd);
 }
 
+/* Whether there is room for one more; if need be the connection that has been idle for longest goes. */
+static bool make_room(HttpServer *s)
+{
+    Conn *c, *oldest = NULL;
+    unsigned going = 0;
+    if (s->n_conns < s->limits.max_connections)
+        return true;
+    TAILQ_FOREACH(c, &s->conns, at) {
+        going += c->dead;
+        if (!c->dead && c->phase == CONN_IDLE && (!oldest || c->progress_ms < oldest->progress_ms))
+            oldest = c;
+    }
+    if (s->n_conns - going >= s->limits.max_connections) {
+        if (!oldest || going >= SPARE / 2)
+            return false;
+        conn_kill(oldest);
+    }
+    return true;
+}
+
 static void serve(Listener *l, int fd)
 {
     HttpServer *s = l->server;
@@ -136,12 +156,12 @@ static void serve(Listener *l, int fd)
         fd_close(fd);
         return;
     }
-    if (s->n_conns >= s->limits.max_connections) {
-        refuse(l, fd, "too many connections");
-        return;
-    }
     if (conn_too_many(s, &from, peer.uid, l->unix_socket)) {
         refuse(l, fd, "too many connections of one client");
+        return;
+    }
+    if (!make_room(s)) {
+        refuse(l, fd, "too many connections");
         return;
     }
     Conn *c = conn_new(l, fd, &from);
