@@ -1,11 +1,8 @@
 #include "agent/record.h"
 
 #include <dirent.h>
-#include <fcntl.h>
-#include <sys/file.h>
 
 #include "agent/intents.h"
-#include "os/fault.h"
 #include "os/fs.h"
 #include "wire/json.h"
 
@@ -248,22 +245,12 @@ char *pod_record_find(const char *root, const char *namespace_, const char *name
 Err *pod_record_lock(const char *root, const char *uid, int *ret_fd)
 {
     SCOPED(mem_free) char *path = record_path(root, uid, "lock");
-    SCOPED(fd_close) int fd = fault_hit("open") ? -1 : open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return err_new(ERR_SYS, errno, "open %s", path);
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        if (errno != EWOULDBLOCK)
-            return err_new(ERR_SYS, errno, "lock %s", path);
-        char pid[24] = "";
-        ssize_t n = read(fd, pid, sizeof pid - 1);
-        pid[n > 0 ? n : 0] = '\0';
-        return err_new(ERR_EXISTS, 0, "the pod is already driven by process %s", pid[0] ? pid : "(unknown)");
-    }
-    SCOPED(mem_free) char *me = mem_fmt("%d", (int)getpid());
-    if (ftruncate(fd, 0) < 0 || write(fd, me, strlen(me)) < 0)
-        return err_new(ERR_SYS, errno, "write %s", path);
-    *ret_fd = MOVE(fd, -EBADF);
-    return NULL;
+    char holder[FS_LOCK_HOLDER];
+    Err *e = fs_lock(path, ret_fd, holder);
+    if (!e || e->kind != ERR_EXISTS)
+        return e;
+    err_free(e);
+    return err_new(ERR_EXISTS, 0, "the pod is already driven by process %s", holder);
 }
 
 bool pod_record_wants_intent(const char *root, const char *uid)

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -299,4 +300,25 @@ bool fs_executable_in(int rootfd, const char *path)
     SCOPED(fd_close) int fd = (int)syscall(SYS_openat2, rootfd, path, &how, sizeof how);
     struct stat st;
     return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 0111);
+}
+
+Err *fs_lock(const char *path, int *ret_fd, char holder[FS_LOCK_HOLDER])
+{
+    SCOPED(fd_close) int fd = fault_hit("open") ? -1 : open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return err_new(ERR_SYS, errno, "open %s", path);
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        if (errno != EWOULDBLOCK)
+            return err_new(ERR_SYS, errno, "lock %s", path);
+        ssize_t n = read(fd, holder, FS_LOCK_HOLDER - 1);
+        holder[n > 0 ? n : 0] = '\0';
+        if (!holder[0])
+            memcpy(holder, "(unknown)", sizeof "(unknown)");
+        return err_new(ERR_EXISTS, 0, "%s is locked by process %s", path, holder);
+    }
+    SCOPED(mem_free) char *me = mem_fmt("%d", (int)getpid());
+    if (ftruncate(fd, 0) < 0 || write(fd, me, strlen(me)) < 0)
+        return err_new(ERR_SYS, errno, "write %s", path);
+    *ret_fd = MOVE(fd, -EBADF);
+    return NULL;
 }

@@ -45,5 +45,9 @@ MUST_USE Err *fs_remove_tree(const char *path);
 /* The same, but at most <max> files and directories of it: *ret_more says that some are left. */
 MUST_USE Err *fs_remove_small(const char *path, size_t max, bool *ret_more);
 bool fs_exists(const char *path);
+/* Makes <path> (0600) where absent, locks it for as long as *ret_fd is open, and writes our process id into it. ERR_EXISTS: another has
+ * it, <holder> then has that process's id, "(unknown)" if it cannot be read. */
+#define FS_LOCK_HOLDER 24
+MUST_USE Err *fs_lock(const char *path, int *ret_fd, char holder[FS_LOCK_HOLDER]);
 
 #endif

@@ -88,7 +88,7 @@ static void list_item(Fuzz *f, uint8_t which, uint8_t v)
     c.labels = labels;
     c.n_labels = 2;
     c.state = (Cri__ContainerState)(v % 4);
-    (void)cri_listed_container(&f->rt, &c, f->rt.listed);
+    (void)cri_listed_container(&f->rt, &c);
 }
 
 static void sandbox(Fuzz *f, uint8_t which, uint8_t v, bool listed)
@@ -107,7 +107,7 @@ static void sandbox(Fuzz *f, uint8_t which, uint8_t v, bool listed)
         s.state = state;
         s.n_labels = 1;
         s.labels = (Cri__PodSandbox__LabelsEntry **)labels;
-        (void)cri_listed_sandbox(&f->rt, &s, f->rt.listed);
+        (void)cri_listed_sandbox(&f->rt, &s);
         return;
     }
     Cri__PodSandboxStatus s = CRI__POD_SANDBOX_STATUS__INIT;

@@ -71,7 +71,8 @@ static void deliver_list(CriRuntime *rt, Cri__ContainerState state)
     c.state = state;
     c.labels = labels;
     c.n_labels = 2;
-    (void)cri_listed_container(rt, &c, ++rt->listed);
+    rt->listed++;
+    (void)cri_listed_container(rt, &c);
 }
 
 static void deliver(CriRuntime *rt, News n)

@@ -82,8 +82,7 @@ void cri_changed(CriRuntime *rt, const CriPod *p)
 static void bury(CriRuntime *rt, const char *id)
 {
     size_t i = rt->n_buried++ % ARRAY_LEN(rt->buried);
-    mem_set_str(&rt->buried[i].id, id);
-    rt->buried[i].listed = rt->listed;
+    mem_set_str(&rt->buried[i], id);
 }
 
 /* Ids are never used again: one that is buried does not come back. */
@@ -91,7 +90,7 @@ static bool is_buried(const CriRuntime *rt, const char *id)
 {
     size_t n = rt->n_buried < ARRAY_LEN(rt->buried) ? rt->n_buried : ARRAY_LEN(rt->buried);
     for (size_t i = 0; i < n; i++)
-        if (str_eq(rt->buried[i].id, id))
+        if (str_eq(rt->buried[i], id))
             return true;
     return false;
 }
@@ -185,9 +184,8 @@ void cri_saw_sandbox(CriRuntime *rt, const Cri__PodSandboxStatus *s)
     cri_changed(rt, strindex_get(&rt->by_sandbox, s->id));
 }
 
-bool cri_listed_sandbox(CriRuntime *rt, const Cri__PodSandbox *s, uint64_t list)
+bool cri_listed_sandbox(CriRuntime *rt, const Cri__PodSandbox *s)
 {
-    (void)list;
     if (!ours(rt, NOTE(s, labels, LABEL_ROOT)) || !s->metadata)
         return false;
     CriSandbox *k = sandbox_make(rt, s->metadata->uid, s->id, s->metadata->attempt, s->created_at);
@@ -209,7 +207,6 @@ static void container_free(CriContainer *c)
     container_fact_done(&c->fact);
     free(c->key);
     free(c->message_file);
-    free(c->log_dir);
     free(c);
 }
 
@@ -404,9 +401,8 @@ void cri_saw_container(CriRuntime *rt, const char *sandbox_id, const Cri__Contai
     cri_changed(rt, c->pod);
 }
 
-bool cri_listed_container(CriRuntime *rt, const Cri__Container *c, uint64_t list)
+bool cri_listed_container(CriRuntime *rt, const Cri__Container *c)
 {
-    (void)list;
     if (!ours(rt, NOTE(c, labels, LABEL_ROOT)) || !c->metadata)
         return false;
     CriContainer *k = container_make(rt, NOTE(c, labels, LABEL_POD_UID), c->id);
@@ -494,5 +490,5 @@ void cri_cache_done(CriRuntime *rt)
     strindex_done(&rt->by_container);
     strindex_done(&rt->by_sandbox);
     for (size_t i = 0; i < ARRAY_LEN(rt->buried); i++)
-        free(rt->buried[i].id);
+        free(rt->buried[i]);
 }

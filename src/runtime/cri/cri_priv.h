@@ -56,7 +56,6 @@ typedef struct {
     bool end_by_event;  /* containerd's event told it; CRI's own record may still be behind */
     bool ran;           /* it was seen running: it is never only created again */
     unsigned asks;      /* in a row that said it still runs, after its end was told */
-    char *log_dir;      /* of its sandbox; NULL = not known */
     uint64_t born;
 } CriContainer;
 
@@ -84,7 +83,7 @@ struct CriRuntime {
     LIST_OF(CriPod *) pods;
     StrIndex by_uid, by_container, by_sandbox;
     uint64_t listed; /* lists asked for so far */
-    struct { char *id; uint64_t listed; } buried[256]; /* removed: a list that was asked for before may still name it */
+    char *buried[256]; /* ids of what was removed: news that was asked for before may still name it */
     unsigned n_buried;
     LIST_OF(CriImageUser) users; /* of images that were looked up */
     LIST_OF(struct CriCreate *) name_waits; /* cri_container.c's: for the end of a removal */
@@ -130,8 +129,8 @@ void cri_sandbox_stopped(CriRuntime *rt, const char *id);
 void cri_saw_sandbox(CriRuntime *rt, const Cri__PodSandboxStatus *s);
 void cri_saw_container(CriRuntime *rt, const char *sandbox_id /* NULL = as known */, const Cri__ContainerStatus *s);
 /* A list's item; returns true if its status should be asked for. */
-bool cri_listed_sandbox(CriRuntime *rt, const Cri__PodSandbox *s, uint64_t list);
-bool cri_listed_container(CriRuntime *rt, const Cri__Container *c, uint64_t list);
+bool cri_listed_sandbox(CriRuntime *rt, const Cri__PodSandbox *s);
+bool cri_listed_container(CriRuntime *rt, const Cri__Container *c);
 /* A start, an end that was told by an event, before the runtime's own records have it. */
 void cri_saw_start(CriRuntime *rt, CriContainer *c, int64_t at_ns);
 void cri_saw_exit(CriRuntime *rt, CriContainer *c, uint32_t code, int64_t at_ns);

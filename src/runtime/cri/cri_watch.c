@@ -247,7 +247,7 @@ static void on_sandboxes(void *arg, int code, const ProtobufCMessage *answer, Er
     err_free(err);
     for (size_t i = 0; r && i < r->n_items; i++) {
         named_add(w, r->items[i]->id);
-        if (cri_listed_sandbox(w->rt, r->items[i], w->list))
+        if (cri_listed_sandbox(w->rt, r->items[i]))
             cri_ask_sandbox(w->rt, r->items[i]->id);
     }
     list_finish(w);
@@ -263,7 +263,7 @@ static void on_containers(void *arg, int code, const ProtobufCMessage *answer, E
     for (size_t i = 0; r && i < r->n_containers; i++) {
         named_add(w, r->containers[i]->id);
         CriContainer *c = NULL;
-        if (cri_listed_container(w->rt, r->containers[i], w->list) && (c = cri_container(w->rt, r->containers[i]->id)))
+        if (cri_listed_container(w->rt, r->containers[i]) && (c = cri_container(w->rt, r->containers[i]->id)))
             ask(w->rt, c);
     }
     list_finish(w);
