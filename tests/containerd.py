@@ -27,6 +27,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import cri  # noqa: E402
+from leaks import read  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILT = os.path.join(ROOT, "build/tools/containerd-2/containerd")  # tools/build-containerd
@@ -77,20 +78,12 @@ mount --make-private {CGROUPS}/unified && mount --bind /dev/null {HYBRID_FILE} &
 """
 
 
-def _read(path):
-    try:
-        with open(path, "rb") as f:
-            return f.read().decode(errors="replace")
-    except OSError:
-        return ""
-
-
 def _pids():
     return [int(n) for n in os.listdir("/proc") if n.isdigit()]
 
 
 def _gone(pid):
-    stat = _read(f"/proc/{pid}/stat")
+    stat = read(f"/proc/{pid}/stat")
     return not stat or stat[stat.rindex(")") + 2] == "Z"
 
 
@@ -98,7 +91,7 @@ def _parents():
     """pid -> parent of everything that lives."""
     found = {}
     for pid in _pids():
-        stat = _read(f"/proc/{pid}/stat")
+        stat = read(f"/proc/{pid}/stat")
         if stat:
             found[pid] = int(stat[stat.rindex(")") + 2:].split()[1])
     return found
@@ -164,7 +157,7 @@ class Containerd:
     def _configure(self):
         crun = os.path.join(self.folder, "bin/crun")
         with open(crun, "w") as f:
-            f.write(CRUN_ON_HYBRID if _read(HYBRID_FILE).strip() else '#!/bin/sh\nexec crun "$@"\n')
+            f.write(CRUN_ON_HYBRID if read(HYBRID_FILE).strip() else '#!/bin/sh\nexec crun "$@"\n')
         os.chmod(crun, 0o755)
         handlers = "".join(HANDLER.format(name=n, program=p, folder=self.folder) for n, p in
                            (("runc", shutil.which("runc") or "runc"), ("crun", crun)))
@@ -226,7 +219,7 @@ esac
 
     @property
     def log(self):
-        return _read(os.path.join(self.folder, "containerd.log"))
+        return read(os.path.join(self.folder, "containerd.log"))
 
     def alive(self):
         return self.process is not None and self.process.poll() is None
@@ -350,7 +343,7 @@ esac
                 path = os.path.join(layouts, layout)
                 if not os.path.exists(f"{path}/index.json"):
                     continue
-                for manifest in json.loads(_read(f"{path}/index.json"))["manifests"]:
+                for manifest in json.loads(read(f"{path}/index.json"))["manifests"]:
                     name = full_name(manifest["annotations"]["io.containerd.image.name"])
                     names.add(name)
                     index.append({**manifest, "annotations": {"io.containerd.image.name": name}})
@@ -372,7 +365,7 @@ esac
         """pid -> sandbox or container that the shim was made for."""
         found = {}
         for pid in _pids():
-            args = _read(f"/proc/{pid}/cmdline").split("\0")
+            args = read(f"/proc/{pid}/cmdline").split("\0")
             if "containerd-shim" in args[0] and self.socket in args and "-id" in args and not _gone(pid):
                 found[pid] = args[args.index("-id") + 1]
         return found
@@ -404,7 +397,7 @@ esac
 
     def mounts(self):
         """Mount points below the folder, in the order in which they were made."""
-        lines = [line.split()[4] for line in _read("/proc/self/mountinfo").splitlines()]
+        lines = [line.split()[4] for line in read("/proc/self/mountinfo").splitlines()]
         return [m.replace("\\040", " ") for m in lines if m.startswith(self.folder + "/")]
 
     def remove_all(self):
@@ -430,7 +423,7 @@ esac
         bundles = [os.path.join(top, "config.json") for top, _, files in
                    os.walk(os.path.join(self.folder, "state/io.containerd.runtime.v2.task")) if "config.json" in files]
         # Without a parent of its caller's, CRI puts things into /k8s.io; that one goes if nobody else's are in it.
-        cgroups = {f"/{NAMESPACE}/none"} | {json.loads(_read(b) or "{}").get("linux", {}).get("cgroupsPath", "") for b in bundles}
+        cgroups = {f"/{NAMESPACE}/none"} | {json.loads(read(b) or "{}").get("linux", {}).get("cgroupsPath", "") for b in bundles}
         try:
             if not self.alive():
                 self.process = None
@@ -505,7 +498,7 @@ def remove(folder):
     config = os.path.join(os.path.abspath(folder), "config.toml")
     program = "containerd"
     for pid in _pids():
-        args = _read(f"/proc/{pid}/cmdline").split("\0")
+        args = read(f"/proc/{pid}/cmdline").split("\0")
         if "--config" in args and config in args:
             program = args[0]
             os.kill(pid, signal.SIGKILL)

@@ -7,7 +7,8 @@ import re
 import subprocess
 
 
-def _read(path):
+def read(path):
+    """A file's text, "" if it cannot be read: processes and cgroups go away at any time."""
     try:
         with open(path, "rb") as f:
             return f.read().decode(errors="replace")
@@ -19,15 +20,15 @@ def _processes():
     """Ours, by name or by cgroup, as "pid start-time name": the start time tells a reused pid apart."""
     found = set()
     for pid in filter(str.isdigit, os.listdir("/proc")):
-        stat = _read(f"/proc/{pid}/stat")
+        stat = read(f"/proc/{pid}/stat")
         if not stat:
             continue
         name = stat[stat.index("(") + 1 : stat.rindex(")")]
         fields = stat[stat.rindex(")") + 2 :].split()
         ours = name.startswith("reprise") or name in ("crun", "runc", "runc:[2:INIT]") or "libcrun" in name
-        cgroup = _read(f"/proc/{pid}/cgroup")
+        cgroup = read(f"/proc/{pid}/cgroup")
         ours = ours or "/reprise/" in cgroup
-        command = _read(f"/proc/{pid}/cmdline").replace("\0", " ").strip()[:300]
+        command = read(f"/proc/{pid}/cmdline").replace("\0", " ").strip()[:300]
         ours = ours or (name.startswith("containerd") and "/reprise-" in command)  # the tests' own: containerd.py
         if ours and fields[0] != "Z":
             pod = re.search(r"/reprise/(\S+)", cgroup)
@@ -39,7 +40,7 @@ def _zombies():
     """Zombies of ours whose parent is alive and does not reap: only those named like our programs."""
     found = set()
     for pid in filter(str.isdigit, os.listdir("/proc")):
-        stat = _read(f"/proc/{pid}/stat")
+        stat = read(f"/proc/{pid}/stat")
         if stat and stat[stat.rindex(")") + 2] == "Z" and stat[stat.index("(") + 1 :].startswith("reprise"):
             parent = stat[stat.rindex(")") + 2 :].split()[1]
             if parent != "1":  # a pid 1 that does not reap is the machine's, not ours
@@ -49,7 +50,7 @@ def _zombies():
 
 def _mounts():
     """By mount point, in the test's own mount namespace and in those of all other processes of ours."""
-    return {line.split()[4] for line in _read("/proc/self/mountinfo").splitlines() if "reprise" in line}
+    return {line.split()[4] for line in read("/proc/self/mountinfo").splitlines() if "reprise" in line}
 
 
 def _network_namespaces():

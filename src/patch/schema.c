@@ -173,26 +173,19 @@ TYPE(SecurityContext,
     O("windowsOptions", WindowsSecurityContextOptions), N("runAsUser"), N("runAsGroup"), B("runAsNonRoot"),
     B("readOnlyRootFilesystem"), B("allowPrivilegeEscalation"), S("procMount"), O("seccompProfile", SeccompProfile),
     O("appArmorProfile", AppArmorProfile));
-TYPE(Container,
-    S("name"), S("image"), L("command", string), L("args", string), S("workingDir"),
-    L_MAP("ports", ContainerPort, "containerPort=0 protocol=TCP", MERGE, "containerPort"), L("envFrom", EnvFromSource),
-    L_MAP("env", EnvVar, "name=", MERGE, "name"), O("resources", ResourceRequirements),
-    L("resizePolicy", ContainerResizePolicy), S("restartPolicy"), L("restartPolicyRules", ContainerRestartRule),
-    L_MAP("volumeMounts", VolumeMount, "mountPath=", MERGE, "mountPath"),
-    L_MAP("volumeDevices", VolumeDevice, "devicePath=", MERGE, "devicePath"), O("livenessProbe", Probe),
-    O("readinessProbe", Probe), O("startupProbe", Probe), O("lifecycle", Lifecycle), S("terminationMessagePath"),
-    S("terminationMessagePolicy"), S("imagePullPolicy"), O("securityContext", SecurityContext), B("stdin"),
-    B("stdinOnce"), B("tty"));
-TYPE(EphemeralContainer,
-    S("name"), S("image"), L("command", string), L("args", string), S("workingDir"),
-    L_MAP("ports", ContainerPort, "containerPort=0 protocol=TCP", MERGE, "containerPort"), L("envFrom", EnvFromSource),
-    L_MAP("env", EnvVar, "name=", MERGE, "name"), O("resources", ResourceRequirements),
-    L("resizePolicy", ContainerResizePolicy), S("restartPolicy"), L("restartPolicyRules", ContainerRestartRule),
-    L_MAP("volumeMounts", VolumeMount, "mountPath=", MERGE, "mountPath"),
-    L_MAP("volumeDevices", VolumeDevice, "devicePath=", MERGE, "devicePath"), O("livenessProbe", Probe),
-    O("readinessProbe", Probe), O("startupProbe", Probe), O("lifecycle", Lifecycle), S("terminationMessagePath"),
-    S("terminationMessagePolicy"), S("imagePullPolicy"), O("securityContext", SecurityContext), B("stdin"),
-    B("stdinOnce"), B("tty"), S("targetContainerName"));
+/* An ephemeral container is a container with one field more. */
+#define CONTAINER_FIELDS \
+    S("name"), S("image"), L("command", string), L("args", string), S("workingDir"), \
+    L_MAP("ports", ContainerPort, "containerPort=0 protocol=TCP", MERGE, "containerPort"), L("envFrom", EnvFromSource), \
+    L_MAP("env", EnvVar, "name=", MERGE, "name"), O("resources", ResourceRequirements), \
+    L("resizePolicy", ContainerResizePolicy), S("restartPolicy"), L("restartPolicyRules", ContainerRestartRule), \
+    L_MAP("volumeMounts", VolumeMount, "mountPath=", MERGE, "mountPath"), \
+    L_MAP("volumeDevices", VolumeDevice, "devicePath=", MERGE, "devicePath"), O("livenessProbe", Probe), \
+    O("readinessProbe", Probe), O("startupProbe", Probe), O("lifecycle", Lifecycle), S("terminationMessagePath"), \
+    S("terminationMessagePolicy"), S("imagePullPolicy"), O("securityContext", SecurityContext), B("stdin"), \
+    B("stdinOnce"), B("tty")
+TYPE(Container, CONTAINER_FIELDS);
+TYPE(EphemeralContainer, CONTAINER_FIELDS, S("targetContainerName"));
 TYPE(Sysctl, S("name"), S("value"));
 TYPE(PodSecurityContext,
     O("seLinuxOptions", SELinuxOptions), O("windowsOptions", WindowsSecurityContextOptions), N("runAsUser"),

@@ -3,20 +3,14 @@
 `containerd` is the tests' own when the runtime is CRI (conftest.py sets it), else None: the embedded runtime."""
 import os
 
+from leaks import read
+
 containerd = None
 
 
 def statuses(pod):
     s = pod["status"]
     return {c["name"]: c for c in s.get("initContainerStatuses", []) + s.get("containerStatuses", [])}
-
-
-def _read(path):
-    try:
-        with open(path, "rb") as f:
-            return f.read().decode(errors="replace")
-    except OSError:
-        return ""
 
 
 def _pids():
@@ -42,7 +36,7 @@ def processes_of(pod):
     if containerd:
         marks |= {s.id for s in sandboxes_of(pod)}
     for pid in _pids():
-        if any(mark in _read(f"/proc/{pid}/cgroup") for mark in marks):
+        if any(mark in read(f"/proc/{pid}/cgroup") for mark in marks):
             try:
                 found[pid] = os.readlink(f"/proc/{pid}/ns/net")
             except OSError:
@@ -55,9 +49,9 @@ def containers_of(pod):
     ids = [c["containerID"].split("//")[-1] for c in statuses(pod).values() if c.get("containerID")]
     found = set()
     for pid in _pids():
-        group = _read(f"/proc/{pid}/cgroup")
+        group = read(f"/proc/{pid}/cgroup")
         if any(i in group for i in ids):
-            line = next((x for x in _read(f"/proc/{pid}/status").splitlines() if x.startswith("NSpid:")), "")
+            line = next((x for x in read(f"/proc/{pid}/status").splitlines() if x.startswith("NSpid:")), "")
             if line.split()[-1:] == ["1"]:
                 found.add(pid)
     return found
@@ -70,7 +64,7 @@ def pause_of(pod):
     net = set(processes_of(pod).values())
     for pid in _pids():
         try:
-            if _read(f"/proc/{pid}/comm").strip() == "reprise-pause" and os.readlink(f"/proc/{pid}/ns/net") in net:
+            if read(f"/proc/{pid}/comm").strip() == "reprise-pause" and os.readlink(f"/proc/{pid}/ns/net") in net:
                 return int(pid)
         except OSError:
             pass
@@ -84,7 +78,7 @@ def shim_of(pod):
     # The oldest: a child of the shim has its command line until it has exec'd.
     uid, found = pod["metadata"]["uid"], []
     for pid in _pids():
-        command, stat = _read(f"/proc/{pid}/cmdline"), _read(f"/proc/{pid}/stat")
+        command, stat = read(f"/proc/{pid}/cmdline"), read(f"/proc/{pid}/stat")
         if "reprise-shim" in command and uid in command and stat:
             found.append((int(stat.rsplit(")", 1)[1].split()[19]), int(pid)))
     assert found, "no shim found"
