@@ -82,7 +82,7 @@ def restarted_or_unknown(reprise, run, first):
         return running(p) and statuses(p)["watch"].get("lastState", {}).get("terminated", {}).get("reason") == "ContainerStatusUnknown"
     def over(p):
         """It was the init container's code, which is final where the policy is Never."""
-        t = statuses(p)["setup"].get("state", {}).get("terminated", {})
+        t = statuses(p).get("setup", {}).get("state", {}).get("terminated", {})
         return p["status"].get("phase") == "Failed" and t.get("reason") == "ContainerStatusUnknown"
     last = run.wait_for(lambda p: restarts(1)(p) or unknown(p) or over(p), PATIENCE, "a restart, or an exit code that was lost")
     if over(last):
