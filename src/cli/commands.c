@@ -17,6 +17,7 @@ COMMAND_FN(cmd_debug);
 COMMAND_FN(cmd_image);
 COMMAND_FN(cmd_doctor);
 COMMAND_FN(cmd_volume_usage);
+COMMAND_FN(cmd_remove_deleted);
 COMMAND_FN(cmd_version);
 COMMAND_FN(cmd_completion);
 COMMAND_FN(cmd_help);
@@ -98,8 +99,7 @@ static const CliOption delete_options[] = {
     {.name = "no-logs", .help = "do not show the containers' output"},
 };
 #define STREAM_RUNTIME                                                                                                 \
-    {.name = "runtime", .arg = "NAME", .values = "oci cri",                                                            \
-     .help = "what runs the containers; for now only those of cri, a runtime's socket, can be reached"},               \
+    RUNTIME_CHOICE,                                                                                                    \
     {.name = "container-runtime-endpoint", .arg = "ADDRESS",                                                           \
      .help = "socket of the CRI runtime ($CONTAINER_RUNTIME_ENDPOINT, else unix:///run/containerd/containerd.sock)"}
 #define STREAM_OPTIONS                                                                                                 \
@@ -107,7 +107,7 @@ static const CliOption delete_options[] = {
     {.name = "stdin", .letter = 'i', .help = "pass stdin to the container"},                                           \
     {.name = "tty", .letter = 't', .help = "stdin is a terminal (with -i)"},                                           \
     {.name = "quiet", .letter = 'q', .help = "print only what the container prints"},                                  \
-    {.name = "websocket", .help = "speak WebSocket with the runtime instead of SPDY"},                                 \
+    {.name = "websocket", .help = "speak WebSocket with a CRI runtime instead of SPDY"},                                 \
     STREAM_RUNTIME
 static const CliOption stream_options[] = {STREAM_OPTIONS};
 static const CliOption port_forward_options[] = {
@@ -231,6 +231,8 @@ const CliCommand cli_commands[] = {
      OPTIONS(doctor_options), .flags = CLI_NODE},
     {.name = "volume-usage", .run = cmd_volume_usage, .usage = "UID",
      .summary = "say which emptyDir of a Pod is over its sizeLimit (the agent's helper)", .min_operands = 1, .max_operands = 1,
+     .flags = CLI_NODE | CLI_HIDDEN},
+    {.name = "remove-deleted", .run = cmd_remove_deleted, .usage = "", .summary = "remove what is left of Pods that are gone (the agent's helper)",
      .flags = CLI_NODE | CLI_HIDDEN},
     {.name = "version", .run = cmd_version, .usage = "[OPTIONS]", .summary = "print the version", OPTIONS(json_options)},
     {.name = "completion", .run = cmd_completion, .usage = "bash|zsh|fish", .summary = "print a shell's completion script",
