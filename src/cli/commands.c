@@ -99,8 +99,7 @@ static const CliOption delete_options[] = {
     {.name = "no-logs", .help = "do not show the containers' output"},
 };
 #define STREAM_RUNTIME                                                                                                 \
-    {.name = "runtime", .arg = "NAME", .values = "oci cri",                                                            \
-     .help = "what runs the containers; for now only those of cri, a runtime's socket, can be reached"},               \
+    RUNTIME_CHOICE,                                                                                                    \
     {.name = "container-runtime-endpoint", .arg = "ADDRESS",                                                           \
      .help = "socket of the CRI runtime ($CONTAINER_RUNTIME_ENDPOINT, else unix:///run/containerd/containerd.sock)"}
 #define STREAM_OPTIONS                                                                                                 \
@@ -108,7 +107,7 @@ static const CliOption delete_options[] = {
     {.name = "stdin", .letter = 'i', .help = "pass stdin to the container"},                                           \
     {.name = "tty", .letter = 't', .help = "stdin is a terminal (with -i)"},                                           \
     {.name = "quiet", .letter = 'q', .help = "print only what the container prints"},                                  \
-    {.name = "websocket", .help = "speak WebSocket with the runtime instead of SPDY"},                                 \
+    {.name = "websocket", .help = "speak WebSocket with a CRI runtime instead of SPDY"},                                 \
     STREAM_RUNTIME
 static const CliOption stream_options[] = {STREAM_OPTIONS};
 static const CliOption port_forward_options[] = {
