@@ -3,12 +3,14 @@
 #include <curl/curl.h>
 #include <time.h>
 
+#include "client/fields.h"
+
 #define ANSWER_MAX ((size_t)256 << 20) /* of memory, before a client gives up on a list */
 
 typedef struct Transfer Transfer;
 struct Transfer {
     Transfer *next;
-    Api *api;
+    ApiClient *api;
     CURL *easy;
     struct curl_slist *headers;
     Str answer;         /* what is not for ops.data: all of a call, or the Status of a stream that was refused */
@@ -17,7 +19,7 @@ struct Transfer {
     char error[CURL_ERROR_SIZE];
 };
 
-struct Api {
+struct ApiClient {
     char *socket;
     CURLM *multi;
     Transfer *streams;
@@ -91,7 +93,7 @@ static void add_header(Transfer *t, const char *name, const char *value)
     t->headers = l;
 }
 
-static Transfer *transfer_new(Api *a, const ApiCall *c)
+static Transfer *transfer_new(ApiClient *a, const ApiCall *c)
 {
     Transfer *t = NEW(Transfer);
     SCOPED(mem_free) char *url = mem_fmt("http://localhost%s", c->path);
@@ -124,7 +126,7 @@ static Transfer *transfer_new(Api *a, const ApiCall *c)
     return t;
 }
 
-static Err *cannot_connect(const Api *a, int sys)
+static Err *cannot_connect(const ApiClient *a, int sys)
 {
     const char *what = "is the daemon running? (systemctl status reprise; systemctl start reprise; or: sudo reprise node)";
     if (sys == EACCES || sys == EPERM)
@@ -166,7 +168,7 @@ static Err *refused(const Transfer *t)
     return err_reason(err_new(ERR_UNAVAILABLE, 0, "HTTP status %ld: %.200s", code_of(t->easy), str_or(t->answer.p, "")), "-");
 }
 
-Err *api_call(Api *a, const ApiCall *c, long *ret_code, json_t **ret)
+Err *api_call(ApiClient *a, const ApiCall *c, long *ret_code, json_t **ret)
 {
     SCOPED(transfer_free) Transfer *t = transfer_new(a, c);
     Err *e = transfer_error(t, curl_easy_perform(t->easy));
@@ -179,14 +181,42 @@ Err *api_call(Api *a, const ApiCall *c, long *ret_code, json_t **ret)
     return answer_json(t, ret);
 }
 
-Err *api_get(Api *a, const char *path, const char *accept, json_t **ret)
+Err *api_get(ApiClient *a, const char *path, const char *accept, json_t **ret)
 {
     return api_call(a, &(ApiCall){.path = path, .accept = accept}, NULL, ret);
 }
 
+Err *api_list(ApiClient *a, const char *path, const char *accept, int64_t chunk, json_t **ret)
+{
+    SCOPED(json_unref) json_t *all = NULL;
+    SCOPED(mem_free) char *next = NULL;
+    do {
+        SCOPED(str_done) Str full = {0};
+        SCOPED(json_unref) json_t *page = NULL;
+        SCOPED(mem_free) char *limit = mem_fmt("%lld", (long long)chunk);
+        str_add(&full, path);
+        if (chunk > 0)
+            api_query(&full, "limit", limit);
+        if (next)
+            api_query(&full, "continue", next);
+        Err *e = api_get(a, full.p, accept, &page);
+        if (e)
+            return e;
+        mem_set_str(&next, *at_str(page, "metadata.continue") ? at_str(page, "metadata.continue") : NULL);
+        if (!all) {
+            all = json_incref(page);
+            continue;
+        }
+        const char *member = json_object_get(all, "rows") ? "rows" : "items";
+        (void)json_array_extend(json_object_get(all, member), json_object_get(page, member));
+    } while (next);
+    *ret = MOVE(all, NULL);
+    return NULL;
+}
+
 /* --- streams -------------------------------------------------------------------------------------------------------- */
 
-Err *api_stream(Api *a, const ApiCall *c, const ApiStreamOps *ops)
+Err *api_stream(ApiClient *a, const ApiCall *c, const ApiStreamOps *ops)
 {
     Transfer *t = transfer_new(a, c);
     t->ops = *ops;
@@ -199,7 +229,7 @@ Err *api_stream(Api *a, const ApiCall *c, const ApiStreamOps *ops)
     return NULL;
 }
 
-static void drop(Api *a, Transfer *t)
+static void drop(ApiClient *a, Transfer *t)
 {
     for (Transfer **l = &a->streams; *l; l = &(*l)->next)
         if (*l == t) {
@@ -210,13 +240,13 @@ static void drop(Api *a, Transfer *t)
     transfer_free(t);
 }
 
-static void drop_all(Api *a)
+static void drop_all(ApiClient *a)
 {
     while (a->streams)
         drop(a, a->streams);
 }
 
-static void end_done(Api *a)
+static void end_done(ApiClient *a)
 {
     int left;
     for (CURLMsg *m; (m = curl_multi_info_read(a->multi, &left)) != NULL;) {
@@ -241,7 +271,7 @@ static int64_t now(void)
     return t.tv_sec * NS_PER_S + t.tv_nsec;
 }
 
-Err *api_run(Api *a, int64_t timeout_ns)
+Err *api_run(ApiClient *a, int64_t timeout_ns)
 {
     int64_t end = now() + timeout_ns;
     while (a->streams) {
@@ -315,7 +345,7 @@ static void watch_end(void *arg, Err *e)
         w->failed = e;
 }
 
-Err *api_watch(Api *a, const char *path, const char *accept, int64_t timeout_ns, ApiWatch *w)
+Err *api_watch(ApiClient *a, const char *path, const char *accept, int64_t timeout_ns, ApiWatch *w)
 {
     Err *e = api_stream(a, &(ApiCall){.path = path, .accept = accept}, &(ApiStreamOps){watch_data, watch_end, w});
     e = e ? e : api_run(a, timeout_ns);
@@ -331,14 +361,14 @@ void api_watch_done(ApiWatch *w)
 
 /* --- life ----------------------------------------------------------------------------------------------------------- */
 
-Err *api_new(const ApiConfig *c, Api **ret)
+Err *api_client_new(const ApiConfig *c, ApiClient **ret)
 {
     struct { char path[108]; } sun; /* unix(7) */
     if (strlen(c->socket) >= sizeof sun.path)
         return err_new(ERR_INVALID, 0, "the path of the API's socket is longer than %zu bytes: %s", sizeof sun.path - 1, c->socket);
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return err_new(ERR_UNSUPPORTED, 0, "libcurl cannot be set up");
-    Api *a = NEW(Api);
+    ApiClient *a = NEW(ApiClient);
     a->socket = mem_dup_str(c->socket);
     a->config = *c;
     a->config.socket = NULL;
@@ -349,7 +379,7 @@ Err *api_new(const ApiConfig *c, Api **ret)
     return NULL;
 }
 
-void api_free(Api *a)
+void api_client_free(ApiClient *a)
 {
     if (!a)
         return;

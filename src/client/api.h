@@ -13,15 +13,15 @@
 /* What get and watch ask for when they print a table (kubectl's GetOptions.transformRequests). */
 #define API_AS_TABLE "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 
-typedef struct Api Api;
+typedef struct ApiClient ApiClient;
 typedef struct {
     const char *socket;                        /* borrowed for the call */
     void (*warn)(void *arg, const char *text); /* a Warning header of an answer, each text once; may be NULL */
     void *warn_arg;
 } ApiConfig;
-MUST_USE Err *api_new(const ApiConfig *c, Api **ret);
-void api_free(Api *a);
-SCOPED_FN(api_free, Api *, NULL)
+MUST_USE Err *api_client_new(const ApiConfig *c, ApiClient **ret);
+void api_client_free(ApiClient *a);
+SCOPED_FN(api_client_free, ApiClient *, NULL)
 
 typedef struct {
     const char *method; /* NULL = GET */
@@ -34,8 +34,10 @@ typedef struct {
 
 /* *ret is the answer, a new reference; *ret_code (may be NULL) its HTTP status, below 300. ERR_UNAVAILABLE: there is no API, said what to
  * do. */
-MUST_USE Err *api_call(Api *a, const ApiCall *c, long *ret_code, json_t **ret);
-MUST_USE Err *api_get(Api *a, const char *path, const char *accept, json_t **ret);
+MUST_USE Err *api_call(ApiClient *a, const ApiCall *c, long *ret_code, json_t **ret);
+MUST_USE Err *api_get(ApiClient *a, const char *path, const char *accept, json_t **ret);
+/* All pages of a list, <chunk> objects each (0 = one page), as one: "items", or "rows" of a Table. */
+MUST_USE Err *api_list(ApiClient *a, const char *path, const char *accept, int64_t chunk, json_t **ret);
 
 typedef struct {
     bool (*data)(void *arg, const char *p, size_t n); /* false = enough: the stream ends, without an error */
@@ -43,9 +45,9 @@ typedef struct {
     void *arg;
 } ApiStreamOps;
 /* Begins when api_run() is called. */
-MUST_USE Err *api_stream(Api *a, const ApiCall *c, const ApiStreamOps *ops);
+MUST_USE Err *api_stream(ApiClient *a, const ApiCall *c, const ApiStreamOps *ops);
 /* Until all streams have ended. ERR_TIMEOUT after <timeout_ns> (negative = never): what still runs is dropped, without its end(). */
-MUST_USE Err *api_run(Api *a, int64_t timeout_ns);
+MUST_USE Err *api_run(ApiClient *a, int64_t timeout_ns);
 
 /* A watch: lines of {"type", "object"}. <event> as ApiStreamOps.data; a type ERROR ends the watch with its Status as the error. */
 typedef struct {
@@ -57,7 +59,7 @@ typedef struct {
 void api_watch_done(ApiWatch *w);
 static inline UNUSED void api_watch_done_at(ApiWatch *w) { api_watch_done(w); }
 /* Watches until <event> says that it is enough, the server ends it, or the time is over (as api_run()). */
-MUST_USE Err *api_watch(Api *a, const char *path, const char *accept, int64_t timeout_ns, ApiWatch *w);
+MUST_USE Err *api_watch(ApiClient *a, const char *path, const char *accept, int64_t timeout_ns, ApiWatch *w);
 
 /* --- pure ---------------------------------------------------------------------------------------------------------- */
 
