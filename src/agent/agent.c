@@ -6,6 +6,7 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
+#include "agent/trash.h"
 #include "agent/worker.h"
 #include "agent/facts_json.h"
 #include "os/fs.h"
@@ -281,14 +282,14 @@ static Err *add_recorded(Agent *a, PodRecord *rec, const Objects *objects, int l
 
 static Err *forget_pod(const Agent *a, const Pod *p)
 {
-    Err *e = volumes_teardown(a->root, p->metadata.uid);
+    Err *e = volumes_detach(a->root, p->metadata.uid);
     if (e)
         return e;
     SCOPED(mem_free) char *dir = mem_fmt("%s/pods/%s", a->root, p->metadata.uid);
     SCOPED(mem_free) char *logs =
         mem_fmt("%s/%s_%s_%s", a->log_dir, p->metadata.namespace_, p->metadata.name, p->metadata.uid);
     e = fs_remove_tree(logs);
-    Err *e2 = fs_remove_tree(dir);
+    Err *e2 = trash_remove(a->cfg.loop, a->root, dir);
     if (e)
         err_free(e2);
     return e ? e : e2;
@@ -428,9 +429,9 @@ static void drop_rest(const Agent *a, const char *uid, StrVec *problems)
     SCOPED(mem_free) char *dir = mem_fmt("%s/pods/%s", a->root, uid);
     Err *e = pod_record_lock(a->root, uid, &lock); /* another process that is just making it has the lock */
     if (!e && is_rest(a, uid))
-        e = volumes_teardown(a->root, uid);
+        e = volumes_detach(a->root, uid);
     if (!e)
-        e = fs_remove_tree(dir);
+        e = trash_remove(a->cfg.loop, a->root, dir);
     if (e) {
         SCOPED(mem_free) char *text = err_text(e);
         strvec_fmt(problems, "rest of pod %s: %s", uid, text);
@@ -441,6 +442,7 @@ static void drop_rest(const Agent *a, const char *uid, StrVec *problems)
 void agent_pod_adopt_all(Agent *a, StrVec *problems)
 {
     StrList uids = {0};
+    trash_resume(a->cfg.loop, a->root);
     pod_record_uids(a->root, &uids);
     LIST_EACH(uid, &uids) {
         Worker *w = NULL;

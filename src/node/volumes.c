@@ -214,18 +214,22 @@ Err *volumes_setup(const VolumesContext *ctx)
 static const char *const pod_entries[] = {"subpaths",   "volumes",   "plugins",  "shm",
                                           "containers", "etc-hosts", "hostname", "resolv.conf"};
 
+Err *volumes_detach(const char *root, const char *pod_uid)
+{
+    Err *e = path_component_check("pod uid", pod_uid);
+    for (size_t i = 0; i < ARRAY_LEN(pod_entries) && !e; i++) {
+        SCOPED(mem_free) char *path = mem_fmt("%s/pods/%s/%s", root, pod_uid, pod_entries[i]);
+        e = mount_detach_tree(path);
+    }
+    return e;
+}
+
 Err *volumes_teardown(const char *root, const char *pod_uid)
 {
-    Err *first = path_component_check("pod uid", pod_uid);
+    /* All mounts first: nothing is removed while anything is mounted below. */
+    Err *first = volumes_detach(root, pod_uid);
     if (first)
         return first;
-    /* All mounts first: nothing is removed while anything is mounted below. */
-    for (size_t i = 0; i < ARRAY_LEN(pod_entries); i++) {
-        SCOPED(mem_free) char *path = mem_fmt("%s/pods/%s/%s", root, pod_uid, pod_entries[i]);
-        Err *e = mount_detach_tree(path);
-        if (e)
-            return e;
-    }
     for (size_t i = 0; i < ARRAY_LEN(pod_entries); i++) {
         SCOPED(mem_free) char *path = mem_fmt("%s/pods/%s/%s", root, pod_uid, pod_entries[i]);
         Err *e = fs_remove_tree(path);

@@ -33,6 +33,8 @@ typedef struct {
 MUST_USE Err *volumes_setup(const VolumesContext *ctx);
 /* Unmounts and removes everything but claims and hostPaths. Safe on half-made and on absent Pods. */
 MUST_USE Err *volumes_teardown(const char *root, const char *pod_uid);
+/* Its first half: nothing is mounted there any more, and what lies there can be removed as plain files. */
+MUST_USE Err *volumes_detach(const char *root, const char *pod_uid);
 /* Mounts of one container: volumeMounts with subPath / subPathExpr resolved race-free (openat2 beneath, private
  * bind), plus /etc/hosts, /etc/hostname, /etc/resolv.conf, the termination log (made fresh) and /dev/shm, each
  * unless a volumeMount has that very path. In the kubelet's order, then sorted by depth as containerd does, so that
