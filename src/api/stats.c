@@ -54,7 +54,8 @@ void pod_stats_done(PodStats *s)
 
 void node_stats_init(NodeStats *s)
 {
-    *s = (NodeStats){.at_ns = NS_NONE, .booted_at_ns = NS_NONE, .max_pid = STAT_NONE, .processes = STAT_NONE, .pods_at_ns = NS_NONE};
+    *s = (NodeStats){.at_ns = NS_NONE, .booted_at_ns = NS_NONE, .max_pid = STAT_NONE, .processes = STAT_NONE, .pods_at_ns = NS_NONE,
+                     .disks_at_ns = NS_NONE};
     cpu_stats_clear(&s->cpu);
     memory_stats_clear(&s->memory);
     fs_stats_clear(&s->fs);

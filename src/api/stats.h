@@ -46,13 +46,21 @@ typedef struct {
     LIST_OF(VolumeStats) volumes;
 } PodStats;
 
+/* Where images and writable layers are. */
+typedef enum {
+    DISKS_ONE,     /* all on the node's file system */
+    DISKS_IMAGEFS, /* images and layers on one of their own */
+    DISKS_SPLIT    /* images on one of their own, layers on the node's */
+} DiskLayout;
+
 typedef struct {
     int64_t at_ns, booted_at_ns;
     CpuStats cpu;
     MemoryStats memory;
     FsStats fs, image_fs, container_fs; /* container_fs: of the writable layers */
+    DiskLayout disks;
     int64_t max_pid, processes;
-    int64_t pods_at_ns; /* NS_NONE: <pods> was never measured */
+    int64_t pods_at_ns, disks_at_ns; /* NS_NONE: Pods were not measured yet; nor what they take on disks */
     LIST_OF(PodStats) pods;
 } NodeStats;
 

@@ -18,6 +18,7 @@ COMMAND_FN(cmd_image);
 COMMAND_FN(cmd_doctor);
 COMMAND_FN(cmd_volume_usage);
 COMMAND_FN(cmd_remove_deleted);
+COMMAND_FN(cmd_disk_usage);
 COMMAND_FN(cmd_version);
 COMMAND_FN(cmd_completion);
 COMMAND_FN(cmd_help);
@@ -233,6 +234,8 @@ const CliCommand cli_commands[] = {
     {.name = "volume-usage", .run = cmd_volume_usage, .usage = "UID",
      .summary = "say which emptyDir of a Pod is over its sizeLimit (the agent's helper)", .min_operands = 1, .max_operands = 1,
      .flags = CLI_NODE | CLI_HIDDEN},
+    {.name = "disk-usage", .run = cmd_disk_usage, .usage = "", .summary = "count what directories take (the agent's helper)", .max_operands = 0,
+     .flags = CLI_HIDDEN},
     {.name = "remove-deleted", .run = cmd_remove_deleted, .usage = "", .summary = "remove what is left of Pods that are gone (the agent's helper)",
      .flags = CLI_NODE | CLI_HIDDEN},
     {.name = "version", .run = cmd_version, .usage = "[OPTIONS]", .summary = "print the version", OPTIONS(json_options)},

@@ -54,13 +54,6 @@ typedef struct {
  * words. */
 MUST_USE Err *eviction_parse(const char *hard, const char *soft, const char *soft_grace, const char *min_reclaim, EvictConfig *ret);
 
-/* Where images and writable layers are: decides whose usage counts for which signal, and what can be given back. */
-typedef enum {
-    DISKS_ONE,      /* all on nodefs */
-    DISKS_IMAGEFS,  /* images and layers on a file system of their own */
-    DISKS_SPLIT     /* images on one of their own, layers on nodefs */
-} DiskLayout;
-
 typedef struct {
     struct { bool known; int64_t available, capacity; } of[EVICT_SIGNALS];
 } EvictObservations;
@@ -81,7 +74,7 @@ typedef struct {
     bool reclaim_node;             /* dead containers and unused images may do: to be tried before a Pod goes */
 } EvictDecision;
 
-/* One look. <now_ns> > 0. */
+/* One look. <now_ns> > 0. <disks> decides whose usage counts for which signal, and what can be given back. */
 EvictDecision eviction_look(const EvictConfig *c, const EvictObservations *o, DiskLayout disks, int64_t now_ns, EvictState *s);
 /* Whether any threshold is still met, its minimum reclaim included: asked after something was given back. */
 bool eviction_still_short(const EvictConfig *c, const EvictObservations *o);

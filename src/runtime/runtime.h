@@ -166,6 +166,7 @@ struct Runtime {
     /* Set by the owner after opening: facts of Pod <uid> may have changed. Called from the loop. */
     void (*on_change)(void *arg, const char *uid);
     void *on_change_arg;
+    struct RuntimeMeter *meter; /* meter.h's; NULL = none */
 };
 
 #endif
