@@ -5,6 +5,7 @@
 #include "api/codec.h"
 #include "api/objects.h"
 #include "plan/eviction.h"
+#include "plan/image_gc.h"
 
 #define MI (INT64_C(1) << 20)
 #define GI (INT64_C(1) << 30)
@@ -401,5 +402,72 @@ static void test_admission(void)
     }
 }
 
-TESTS(T(test_parse), T(test_hard_with_minimum_and_transition), T(test_soft), T(test_memory_first_and_who_can_help), T(test_rank),
+/* --- images -------------------------------------------------------------------------------------------------------------------------- */
+
+static void test_image_gc_wanted(void)
+{
+    static const ImageGcPolicy policy = {85, 80, 0, 0};
+    static const struct { int64_t available, capacity, want; } rows[] = {
+        {16, 100, 0}, {15, 100, 5}, {0, 100, 20}, {150, 1000, 50}, {200, 100, 0}, {0, 0, 0}, {-1, 100, 0}, {1, INT64_MAX, 1844674407370955160},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        CHECK_INT(image_gc_wanted(&policy, rows[i].available, rows[i].capacity), rows[i].want);
+    static const ImageGcPolicy never = {100, 80, 0, 0};
+    CHECK_INT(image_gc_wanted(&never, 0, 100), 0);
+}
+
+/* The ids of what goes, in order. */
+static char *gone(ImageRecords *r, const ImageGcPolicy *p, ImageGcReason why, int64_t now)
+{
+    Str s = {0};
+    for (ImageRecord *x; (x = image_gc_next(r, p, why, now)) != NULL;) {
+        str_fmt(&s, "%s%s", s.n ? " " : "", x->id);
+        x->failed = true; /* not again in this run */
+    }
+    return str_take(&s);
+}
+
+static void test_image_gc_order(void)
+{
+    const int64_t m = 60 * NS_PER_S;
+    ImageGcPolicy policy = {85, 80, 2 * m, 0};
+    ImageRecords r = {0};
+    const ImageSeen first[] = {{"old", 1, false, false}, {"used", 1, true, false}, {"was", 1, true, false}, {"pinned", 1, false, true}};
+    image_gc_see(&r, first, ARRAY_LEN(first), 100 * m);
+    const ImageSeen second[] = {{"old", 1, false, false}, {"used", 1, true, false}, {"was", 1, false, false}, {"pinned", 1, false, true},
+                                {"new", 1, false, false}, {"lost", 1, false, false}};
+    image_gc_see(&r, second, ARRAY_LEN(second), 105 * m);
+    SCOPED(mem_free) char *a = gone(&r, &policy, IMAGE_GC_SPACE, 105 * m);
+    CHECK_STR(a, "old was"); /* never used first; the new one is too young */
+    image_gc_see(&r, second, ARRAY_LEN(second) - 1, 107 * m);
+    SCOPED(mem_free) char *b = gone(&r, &policy, IMAGE_GC_SPACE, 107 * m);
+    CHECK_STR(b, "old new was"); /* and what vanished is not tried */
+    image_gc_see(&r, second, ARRAY_LEN(second) - 1, 107 * m);
+    image_gc_forget(&r, "old");
+    image_gc_forget(&r, "nobody");
+    SCOPED(mem_free) char *c = gone(&r, &policy, IMAGE_GC_SPACE, 107 * m);
+    CHECK_STR(c, "new was");
+    image_records_done(&r);
+}
+
+static void test_image_gc_age(void)
+{
+    const int64_t m = 60 * NS_PER_S;
+    ImageGcPolicy policy = {85, 80, 0, 10 * m};
+    ImageRecords r = {0};
+    const ImageSeen seen[] = {{"old", 1, false, false}, {"used", 1, true, false}, {"pinned", 1, false, true}};
+    image_gc_see(&r, seen, ARRAY_LEN(seen), 100 * m);
+    SCOPED(mem_free) char *a = gone(&r, &policy, IMAGE_GC_AGE, 101 * m);
+    CHECK_STR(a, ""); /* nobody knows yet for how long they were not used */
+    image_gc_see(&r, seen, ARRAY_LEN(seen), 111 * m);
+    SCOPED(mem_free) char *b = gone(&r, &policy, IMAGE_GC_AGE, 111 * m);
+    CHECK_STR(b, "old");
+    policy.max_age_ns = 0;
+    image_gc_see(&r, seen, ARRAY_LEN(seen), 500 * m);
+    SCOPED(mem_free) char *c = gone(&r, &policy, IMAGE_GC_AGE, 500 * m);
+    CHECK_STR(c, "");
+    image_records_done(&r);
+}
+
+TESTS(T(test_image_gc_wanted), T(test_image_gc_order), T(test_image_gc_age), T(test_parse), T(test_hard_with_minimum_and_transition), T(test_soft), T(test_memory_first_and_who_can_help), T(test_rank),
       T(test_messages), T(test_storage_limits), T(test_critical_and_grace), T(test_admission))
