@@ -1,6 +1,7 @@
 /* evict.c - Pods that have to go before their time: the kubelet's evictPod() (pkg/kubelet/eviction/eviction_manager.go), for whoever decides
  * it. One reason is looked after here: emptyDir volumes that outgrow their sizeLimit (emptyDirLimitEviction), looked at every 10 s.
  * Counting files can take long, so a helper process of our own executable does it. */
+#include "agent/trash.h"
 #include "agent/worker.h"
 #include "loop/process.h"
 #include "plan/eviction.h"
@@ -40,6 +41,20 @@ bool worker_evict(Worker *w, const char *message, bool disruption, int64_t grace
     worker_tell_status(w);
     worker_begin_end(w, "Evicted", grace_s * NS_PER_S);
     return true;
+}
+
+void worker_give_back(Worker *w)
+{
+    if (!str_eq(w->rec.terminating_reason, "Evicted"))
+        return;
+    const char *root = w->agent->root;
+    SCOPED(mem_free) char *volumes = mem_fmt("%s/pods/%s/volumes", root, worker_uid(w));
+    SCOPED(err_free) Err *e = volumes_detach(root, worker_uid(w));
+    if (!e)
+        e = trash_remove(w->agent->cfg.loop, root, volumes);
+    SCOPED(mem_free) char *text = e ? err_text(e) : NULL;
+    if (e)
+        worker_event(w, true, "FailedUnMount", NULL, "%s", text); /* it is removed with the Pod at the latest */
 }
 
 static bool has_limit(const Pod *p)

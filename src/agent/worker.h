@@ -147,6 +147,8 @@ void worker_begin_end(Worker *w, const char *reason, int64_t grace_ns);
 
 /* evict.c: ends the Pod as agent_pod_evict() says; false: it is ending, or has ended, already. */
 bool worker_evict(Worker *w, const char *message, bool disruption, int64_t grace_s);
+/* What an evicted Pod's volumes hold goes when it has ended, not when the Pod is deleted: it had to make room. */
+void worker_give_back(Worker *w);
 /* Looks after emptyDir size limits from now on. */
 void worker_watch_usage(Worker *w);
 

@@ -85,12 +85,13 @@ static bool is_observed(int64_t last_ns, int64_t period_ns, int64_t now_ns)
     return last_ns && now_ns - last_ns < period_ns;
 }
 
-/* buildSignalToNodeReclaimFuncs: whether there is anything of the node's own that would help. */
+/* buildSignalToNodeReclaimFuncs: whether images would help. Of containers that have ended there are never more than the kubelet's garbage
+ * collection leaves, so there is nothing to be had from them. */
 static bool node_can_help(EvictSignal s, DiskLayout disks)
 {
     if (s == EVICT_MEMORY || s == EVICT_PID)
         return false;
-    return disks != DISKS_IMAGEFS || s == EVICT_IMAGEFS || s == EVICT_IMAGEFS_INODES;
+    return disks == DISKS_ONE || s == EVICT_IMAGEFS || s == EVICT_IMAGEFS_INODES;
 }
 
 EvictDecision eviction_look(const EvictConfig *c, const EvictObservations *o, DiskLayout disks, int64_t now_ns, EvictState *s)

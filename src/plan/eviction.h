@@ -71,7 +71,7 @@ typedef struct {
 
 typedef struct {
     const EvictThreshold *reclaim; /* the most urgent one whose grace is over; NULL = nothing is short */
-    bool reclaim_node;             /* dead containers and unused images may do: to be tried before a Pod goes */
+    bool reclaim_node;             /* removing all unused images may do: to be tried before a Pod goes */
 } EvictDecision;
 
 /* One look. <now_ns> > 0. <disks> decides whose usage counts for which signal, and what can be given back. */
