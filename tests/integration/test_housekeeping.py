@@ -116,7 +116,7 @@ def small_disk(reprise, image_layouts):
     """State on a small file system of its own, images too."""
     os.unlink(f"{reprise.root}/images")
     mount_tmpfs(reprise.root, "96m")
-    import_image(reprise, f"{image_layouts}/examples")
+    import_image(reprise, f"{image_layouts}/reprise-examples")
     yield reprise
     subprocess.run(["umount", reprise.root], check=True)
 
