@@ -7,7 +7,8 @@
 
 #include "api/quantity.h"
 #include "cli/cli.h"
-#include "cli/cmd_node_init.h" "cli/house_options.h"
+#include "cli/cmd_node_init.h"
+#include "cli/house_options.h"
 #include "cli/node_config.h"
 #include "cli/plan_options.h"
 #include "cli/runtime.h"
