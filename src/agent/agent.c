@@ -523,6 +523,12 @@ void agent_delete_all(Agent *a, int64_t grace_s)
         delete_worker(*w, grace_s);
 }
 
+bool agent_pod_evict(Agent *a, const char *uid, const char *message, bool disruption, int64_t grace_s)
+{
+    Worker *w = worker_of(a, uid);
+    return w && worker_evict(w, message, disruption, grace_s);
+}
+
 size_t agent_pod_count(const Agent *a)
 {
     return a->workers.n;

@@ -64,6 +64,10 @@ MUST_USE Err *agent_pod_update(Agent *a, const char *uid, const Pod *now);
 MUST_USE Err *agent_pod_delete(Agent *a, const char *uid, int64_t grace_s);
 void agent_delete_all(Agent *a, int64_t grace_s);
 
+/* Ends a Pod that has to make room: Failed, with reason Evicted and <message>, which an event says too, and, with <disruption>, the condition
+ * DisruptionTarget. What its containers were stays in the status. false: no such Pod, or it is ending or has ended already. */
+bool agent_pod_evict(Agent *a, const char *uid, const char *message, bool disruption, int64_t grace_s);
+
 /* The agent's Pods, in no order: an index is good until the next Pod is added or forgotten, a uid until its Pod is forgotten. */
 size_t agent_pod_count(const Agent *a);
 const Pod *agent_pod_at(const Agent *a, size_t i);

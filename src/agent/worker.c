@@ -395,6 +395,7 @@ void worker_turn(Worker *w)
     pod_facts_done(&facts);
     if (p.finished && act && !w->done_told) {
         w->done_told = true;
+        worker_give_back(w);
         worker_tell_done(w);
     }
 }

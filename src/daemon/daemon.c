@@ -57,6 +57,8 @@ static void untrack(Daemon *d, const char *uid)
 static void on_pod(void *arg, const char *type, const Pod *p, int64_t now_ns)
 {
     Daemon *d = arg;
+    if (d->house)
+        housekeeping_pod(d->house, type, p, now_ns);
     if (str_eq(type, "ADDED"))
         track(d, p);
     Tracked *t = tracked(d, p->metadata.uid);
@@ -76,6 +78,8 @@ static void on_event(void *arg, const Pod *p, bool warning, const char *reason, 
                      int64_t now_ns)
 {
     Daemon *d = arg;
+    if (d->house)
+        housekeeping_event(d->house, p, reason, message, container);
     recorder_pod_event(d->events, p, EVENTS_KUBELET, warning, reason, message, container, now_ns);
     Tracked *t = tracked(d, p->metadata.uid);
     uint64_t left_out = 0;
@@ -236,6 +240,42 @@ static void close_handles(Daemon *d)
         (void)uv_run(d->c.loop, UV_RUN_ONCE);
 }
 
+/* --- housekeeping -------------------------------------------------------------------------------------------------------- */
+
+/* The node's conditions are another: it is seen, and Pods that waited may come. */
+static void on_pressure(void *arg)
+{
+    Daemon *d = arg;
+    NodeCondition c;
+    for (size_t i = 0; housekeeping_condition(d->house, i, &c); i++)
+        node_object_set_condition(d->node, c.type, c.on, c.reason, c.message);
+    d->schedule = true;
+    act_soon(d, 0);
+}
+
+static void on_node_event(void *arg, bool warning, const char *reason, const char *message)
+{
+    node_object_event(((Daemon *)arg)->node, warning, reason, message);
+}
+
+static Err *open_house(Daemon *d)
+{
+    HousekeepingConfig hc = {
+        .loop = d->c.loop,
+        .rt = d->c.rt,
+        .agent = d->agent,
+        .log = d->c.log,
+        .root = d->c.root,
+        .log_dir = d->c.log_dir,
+        .node_name = d->c.node_name,
+        .options = &d->c.housekeeping,
+        .on_pressure = on_pressure,
+        .on_event = on_node_event,
+        .arg = d,
+    };
+    return housekeeping_new(&hc, &d->house);
+}
+
 /* --- begin and end --------------------------------------------------------------------------------------------------------- */
 
 static void adopt(Daemon *d)
@@ -299,7 +339,11 @@ Err *daemon_open(const DaemonConfig *c, Daemon **ret)
     Err *e = open_store(d);
     if (!e)
         e = open_agent(d);
+    if (!e)
+        e = open_house(d);
     if (e) {
+        if (d->agent)
+            agent_close(d->agent);
         objstore_close(d->store);
         free(d);
         return e;
@@ -324,6 +368,7 @@ Err *daemon_open(const DaemonConfig *c, Daemon **ret)
 
 void daemon_close(Daemon *d)
 {
+    housekeeping_close(MOVE(d->house, NULL));
     agent_close(d->agent);
     close_handles(d);
     watches_close(d);

@@ -20,6 +20,7 @@
 #include "agent/dump.h"
 #include "daemon/daemon.h"
 #include "daemon/events.h"
+#include "daemon/housekeeping.h"
 #include "daemon/node_object.h"
 #include "daemon/static_files.h"
 
@@ -48,6 +49,7 @@ struct Daemon {
     ObjStore *store;
     Recorder *events;
     NodeObject *node;
+    Housekeeping *house;
     StaticFiles files;
     LIST_OF(Tracked) pods;
     StrVec said; /* what stands in the way of Pods of files, as it was logged: each once, as long as it does */

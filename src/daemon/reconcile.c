@@ -15,7 +15,9 @@ void admit_pod(Daemon *d, Pod *p)
     static const char prefix[] = "Pod was rejected: "; /* the kubelet's event has the message without it */
     PodRefs others = {0};
     others_on_node(d, &others);
-    const char *reason = plan_admit(p, others.v, others.n, &node_object_bind(d->node)->admit);
+    AdmitNode node = node_object_bind(d->node)->admit;
+    node.pressure = housekeeping_pressure(d->house);
+    const char *reason = plan_admit(p, others.v, others.n, &node);
     free(others.v);
     if (!reason)
         return;
