@@ -327,6 +327,7 @@ static void open_node(Daemon *d)
         .max_pods = c->max_pods,
         .reserved_cpu_milli = c->reserved_cpu_milli,
         .reserved_memory_bytes = c->reserved_memory_bytes,
+        .port = c->api.secure_port,
     };
     d->node = node_object_new(&nc, d->store, d->events);
     d->heartbeat_ns = os_monotonic_ns() + NODE_HEARTBEAT_NS;
@@ -358,6 +359,11 @@ Err *daemon_open(const DaemonConfig *c, Daemon **ret)
     api_pods_import(d);
     all_dirty(d);
     manifests_scan(d);
+    e = serve_open(d);
+    if (e) {
+        daemon_close(d);
+        return e;
+    }
     (void)uv_timer_start(&d->scan, on_scan, SCAN_MS, SCAN_MS);
     (void)uv_timer_start(&d->keep, on_keep, KEEP_MS, KEEP_MS);
     if (c->watchdog_ns > 0)
@@ -368,6 +374,7 @@ Err *daemon_open(const DaemonConfig *c, Daemon **ret)
 
 void daemon_close(Daemon *d)
 {
+    serve_close(d);
     housekeeping_close(MOVE(d->house, NULL));
     agent_close(d->agent);
     close_handles(d);

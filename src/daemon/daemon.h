@@ -17,6 +17,15 @@
 #include "runtime/runtime.h"
 #include "store/store.h"
 
+/* Where the API is served, and to whom. */
+typedef struct {
+    const char *socket;       /* NULL or "" = none; 0660 for the group "reprise", where there is one, else 0600 */
+    const char *bind_address; /* numeric */
+    unsigned secure_port;     /* TLS; 0 = none */
+    const char *cert_file, *key_file, *client_ca_file, *token_auth_file;
+    unsigned max_connections, max_watches, max_streams; /* 0 = apiserver.h's */
+} DaemonApi;
+
 typedef struct {
     uv_loop_t *loop;
     Runtime *rt;        /* borrowed */
@@ -27,6 +36,7 @@ typedef struct {
     int64_t prepare_memory_bytes;
     int64_t max_pods, reserved_cpu_milli, reserved_memory_bytes; /* admission: plan/admit.h */
     HousekeepingOptions housekeeping;
+    DaemonApi api;
     int notify_fd;      /* sdnotify.h; -EBADF = none */
     int64_t watchdog_ns; /* 0 = none */
 } DaemonConfig;

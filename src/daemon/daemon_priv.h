@@ -7,6 +7,7 @@
  *   api_pods.c    Pods of the API: bound, admitted, run, updated, ended, taken out of the store
  *   pod_status.c  the agent's status into the store
  *   mirrors.c     static Pods in the API
+ *   serve.c       the API server
  *   claims.c      PersistentVolumeClaims of the API
  *
  * Everything is level-triggered: each pass looks at what is there and does what is missing, so a pass that a death cut off is done again
@@ -26,6 +27,8 @@
 
 /* The kubelet marks the Pods that it has from an API server so, in its own copy. */
 #define SOURCE_API "api"
+
+typedef struct ApiServer ApiServer;
 
 /* One of the agent's Pods. */
 typedef struct {
@@ -50,6 +53,7 @@ struct Daemon {
     Recorder *events;
     NodeObject *node;
     Housekeeping *house;
+    ApiServer *api; /* NULL = it is not served */
     StaticFiles files;
     LIST_OF(Tracked) pods;
     StrVec said; /* what stands in the way of Pods of files, as it was logged: each once, as long as it does */
@@ -119,6 +123,10 @@ void pod_condition_set(json_t *pod, const char *type, bool on, const char *reaso
 
 /* mirrors.c */
 void mirrors_sync(Daemon *d);
+
+/* serve.c */
+MUST_USE Err *serve_open(Daemon *d);
+void serve_close(Daemon *d);
 
 /* claims.c */
 void claims_sync(Daemon *d);
