@@ -66,6 +66,9 @@ static const RuntimeOps cri_ops = {
     .containers_kill = cri_containers_kill,
     .container_remove = cri_container_remove,
     .exec_sync = cri_exec_sync,
+    .exec = cri_exec,
+    .attach = cri_attach,
+    .port_forward = cri_port_forward,
     .pod_uids = pod_uids,
     .close = cri_close,
 };

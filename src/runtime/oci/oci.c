@@ -315,6 +315,9 @@ static const RuntimeOps oci_ops = {
     .containers_kill = oci_containers_kill,
     .container_remove = oci_container_remove,
     .exec_sync = oci_exec_sync,
+    .exec = oci_exec,
+    .attach = oci_attach,
+    .port_forward = oci_port_forward,
     .pod_uids = oci_pod_uids,
     .close = oci_close,
 };
