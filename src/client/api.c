@@ -240,7 +240,7 @@ static void drop(ApiClient *a, Transfer *t)
     transfer_free(t);
 }
 
-static void drop_all(ApiClient *a)
+void api_stop(ApiClient *a)
 {
     while (a->streams)
         drop(a, a->streams);
@@ -275,7 +275,7 @@ Err *api_run(ApiClient *a, int64_t timeout_ns)
         if (!a->streams)
             break;
         if (timeout_ns >= 0 && os_monotonic_ns() >= end) {
-            drop_all(a);
+            api_stop(a);
             return err_new(ERR_TIMEOUT, 0, "timed out waiting for the condition");
         }
         if (running)
@@ -376,7 +376,7 @@ void api_client_free(ApiClient *a)
 {
     if (!a)
         return;
-    drop_all(a);
+    api_stop(a);
     (void)curl_multi_cleanup(a->multi);
     curl_global_cleanup();
     strvec_done(&a->warned);

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 
 #include "client/describe_priv.h"
+#include "client/events.h"
 #include "kube/table.h"
 
 #define ANNOTATION_MAX 140 /* maxAnnotationLen */
@@ -116,39 +117,13 @@ static void name_and_namespace(Desc *d, const json_t *o)
 
 /* --- events --------------------------------------------------------------------------------------------------------- */
 
-static int compare_events(const void *a, const void *b)
-{
-    const json_t *const *x = a, *const *y = b;
-    int64_t p = 0, q = 0;
-    (void)clock_parse(at_str(*x, "lastTimestamp"), &p);
-    (void)clock_parse(at_str(*y, "lastTimestamp"), &q);
-    return p < q ? -1 : p > q;
-}
-
-/* "5m (x3 over 10m)". */
 static void event_line(Desc *d, const json_t *e)
 {
-    char since[HUMAN_MAX], last[HUMAN_MAX];
-    SCOPED(mem_free) char *interval = NULL;
-    SCOPED(str_done) Str message = {0};
-    const char *text = at_str(e, "message"), *field = at_str(e, "involvedObject.fieldPath"), *from = at_str(e, "source.component");
-    const char *first = *at_str(e, "eventTime") ? at_str(e, "eventTime") : at_str(e, "firstTimestamp");
-    (void)age_of(d, first, since);
-    if (json_is_object(at(e, "series")))
-        interval = mem_fmt("%s (x%lld over %s)", age_of(d, at_str(e, "series.lastObservedTime"), last),
-                           (long long)at_i64(e, "series.count"), since);
-    else if (at_i64(e, "count") > 1)
-        interval = mem_fmt("%s (x%lld over %s)", age_of(d, at_str(e, "lastTimestamp"), last), (long long)at_i64(e, "count"), since);
-    while (isspace((unsigned char)*text))
-        text++;
-    size_t n = strlen(text);
-    while (n && isspace((unsigned char)text[n - 1]))
-        n--;
-    if (*field)
-        str_fmt(&message, "%s: ", field);
-    str_add_n(&message, text, n);
-    w(d, 1, "%s\t%s\t%s\t%s\t%s\n", at_str(e, "type"), at_str(e, "reason"), interval ? interval : since,
-      *from ? from : at_str(e, "reportingComponent"), str_or(message.p, ""));
+    const char *field = at_str(e, "involvedObject.fieldPath"), *from = at_str(e, "source.component");
+    SCOPED(mem_free) char *interval = event_interval(e, d->with->now_ns);
+    SCOPED(mem_free) char *message = event_message(e);
+    w(d, 1, "%s\t%s\t%s\t%s\t%s%s%s\n", at_str(e, "type"), at_str(e, "reason"), interval,
+      *from ? from : at_str(e, "reportingComponent"), field, *field ? ": " : "", message);
 }
 
 void describe_events(Desc *d)
@@ -161,16 +136,12 @@ void describe_events(Desc *d)
         w(d, 0, "Events:\t<none>\n");
         return;
     }
-    const json_t **v = mem_alloc_n(n, sizeof *v);
-    for (size_t i = 0; i < n; i++)
-        v[i] = json_array_get(events, i);
-    qsort(v, n, sizeof *v, compare_events); /* glibc's is a merge sort: what has the same time stays as it came */
+    SCOPED(json_unref) json_t *sorted = events_sorted(events, event_last_time);
     desc_flush(d);
     w(d, 0, "Events:\n  Type\tReason\tAge\tFrom\tMessage\n");
     w(d, 1, "----\t------\t----\t----\t-------\n");
     for (size_t i = 0; i < n; i++)
-        event_line(d, v[i]);
-    free(v);
+        event_line(d, json_array_get(sorted, i));
 }
 
 /* --- kinds ---------------------------------------------------------------------------------------------------------- */
