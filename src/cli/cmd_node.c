@@ -8,6 +8,7 @@
 #include "api/quantity.h"
 #include "cli/cli.h"
 #include "cli/cmd_node_init.h"
+#include "cli/house_options.h"
 #include "cli/node_config.h"
 #include "cli/plan_options.h"
 #include "cli/runtime.h"
@@ -65,6 +66,8 @@ static Err *node_options(const CliArgs *a, DaemonConfig *c, Log *log)
     Err *e = cli_gates(a, &c->gates);
     if (!e)
         e = cli_plan_options(a, &c->plan, &c->prepare_memory_bytes);
+    if (!e)
+        e = cli_house_options(a, &c->housekeeping);
     return e ? e : reserved_option(a, c);
 }
 

@@ -1,6 +1,7 @@
 /* commands.c - the table of commands and options. See cli.h for what it drives. Add a row here, say it in docs/man/, and
  * `make test` is content. */
 #include "cli/cli.h"
+#include "plan/eviction.h"
 
 /* Weak: the unit tests and the lints link this table without the commands; their rows then have no function. */
 #define COMMAND_FN(name) int name(int argc, char **argv) __attribute__((weak))
@@ -18,6 +19,7 @@ COMMAND_FN(cmd_image);
 COMMAND_FN(cmd_doctor);
 COMMAND_FN(cmd_volume_usage);
 COMMAND_FN(cmd_remove_deleted);
+COMMAND_FN(cmd_disk_usage);
 COMMAND_FN(cmd_version);
 COMMAND_FN(cmd_completion);
 COMMAND_FN(cmd_help);
@@ -62,6 +64,8 @@ const CliOption cli_runtime_options[] = {
     {.name = "runtime-request-timeout", .arg = "DURATION", .def = "2m", .help = "of calls to the CRI runtime, but pulls"},
     {.name = "cri-events", .arg = "SOURCE", .values = "auto cri containerd relist", .def = "auto",
      .help = "how ends are learnt over CRI: its events, containerd's, or listing again"},
+    {.name = "container-log-max-size", .arg = "QUANTITY", .def = "10Mi", .help = "a container's log is rotated when it is larger"},
+    {.name = "container-log-max-files", .arg = "N", .def = "5", .help = "log files kept of a container, the current one too; at least 2"},
 };
 const size_t n_cli_runtime_options = ARRAY_LEN(cli_runtime_options);
 
@@ -105,6 +109,18 @@ static const CliOption node_command_options[] = {
     {.name = "max-pods", .arg = "N", .def = "110", .help = "Pods that may run here"},
     {.name = "system-reserved", .arg = "cpu=Q,memory=Q", .help = "what Pods may not ask for"},
     PLAN_OPTIONS,
+    {.name = "eviction-hard", .arg = "SIGNAL<QUANTITY,...", .def = EVICTION_HARD_DEFAULT,
+     .help = "Pods are evicted at once below these, such as memory.available<100Mi,nodefs.available<10%; the kubelet's defaults"},
+    {.name = "eviction-soft", .arg = "SIGNAL<QUANTITY,...", .help = "Pods are evicted when it stays below these for a grace period"},
+    {.name = "eviction-soft-grace-period", .arg = "SIGNAL=DURATION,...", .help = "those grace periods, for each soft threshold"},
+    {.name = "eviction-minimum-reclaim", .arg = "SIGNAL=QUANTITY,...", .help = "how much more than a threshold is to be freed"},
+    {.name = "eviction-pressure-transition-period", .arg = "DURATION", .def = "5m", .help = "how long a condition stays when it is over"},
+    {.name = "eviction-max-pod-grace-period", .arg = "SECONDS", .def = "0",
+     .help = "that Pods have to stop in when they are evicted by a soft threshold; -1: their own"},
+    {.name = "image-gc-high-threshold", .arg = "PERCENT", .def = "85", .help = "unused images go when more of their disk is used; 100: never"},
+    {.name = "image-gc-low-threshold", .arg = "PERCENT", .def = "80", .help = "until no more than this is used"},
+    {.name = "minimum-image-ttl-duration", .arg = "DURATION", .def = "2m", .help = "younger images stay"},
+    {.name = "image-maximum-gc-age", .arg = "DURATION", .def = "0s", .help = "images that were not used for longer go; 0: none do"},
     {.name = "log-format", .arg = "FORMAT", .values = "logfmt json", .def = "logfmt", .help = "of the lines on stderr"},
     {.name = "log-level", .arg = "LEVEL", .values = "debug info warn error", .def = "info", .help = "lines below it are left out"},
 };
@@ -347,6 +363,8 @@ const CliCommand cli_commands[] = {
     {.name = "volume-usage", .run = cmd_volume_usage, .usage = "UID",
      .summary = "say which emptyDir of a Pod is over its sizeLimit (the agent's helper)", .min_operands = 1, .max_operands = 1,
      .flags = CLI_NODE | CLI_HIDDEN},
+    {.name = "disk-usage", .run = cmd_disk_usage, .usage = "", .summary = "count what directories take (the agent's helper)", .max_operands = 0,
+     .flags = CLI_HIDDEN},
     {.name = "remove-deleted", .run = cmd_remove_deleted, .usage = "", .summary = "remove what is left of Pods that are gone (the agent's helper)",
      .flags = CLI_NODE | CLI_HIDDEN},
     {.name = "version", .run = cmd_version, .usage = "[OPTIONS]", .summary = "print the version", OPTIONS(json_options)},
