@@ -217,9 +217,9 @@ json_t *kube_body_type(const char *content_type, bool protobuf, MediaType *ret)
                                                 : "application/json, application/yaml");
 }
 
-json_t *kube_patch_type(const char *content_type, PatchType *ret)
+json_t *kube_patch_type(const char *content_type, PatchForm *ret)
 {
-    static const struct { const char *media; PatchType type; } table[] = {
+    static const struct { const char *media; PatchForm type; } table[] = {
         {"application/json-patch+json", PATCH_JSON},
         {"application/merge-patch+json", PATCH_MERGE},
         {"application/strategic-merge-patch+json", PATCH_STRATEGIC},

@@ -27,10 +27,10 @@ MUST_USE json_t *kube_accept(const char *accept, AcceptWhat what, const char *pr
 /* "application/json"; of AS_DISCOVERY_* with its parameters. Static. */
 const char *kube_content_type_of(const MediaChoice *c, AcceptWhat what);
 
-typedef enum { PATCH_NONE, PATCH_JSON, PATCH_MERGE, PATCH_STRATEGIC, PATCH_APPLY } PatchType;
+typedef enum { PATCH_NONE, PATCH_JSON, PATCH_MERGE, PATCH_STRATEGIC, PATCH_APPLY } PatchForm;
 /* Of a body that is an object; no Content-Type is JSON. <protobuf>: it is read for this resource (kubectl creates ConfigMaps so). */
 MUST_USE json_t *kube_body_type(const char *content_type, bool protobuf, MediaType *ret);
-MUST_USE json_t *kube_patch_type(const char *content_type, PatchType *ret);
+MUST_USE json_t *kube_patch_type(const char *content_type, PatchForm *ret);
 
 /* The text of an answer, with the newline Go's encoder ends it with. Caller frees. */
 MUST_USE char *kube_render(const json_t *j, const MediaChoice *c);

@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "runtime/image_auth.h"
+#include "runtime/stream.h"
 
 typedef struct Runtime Runtime;
 
@@ -146,6 +147,12 @@ typedef struct RuntimeOps {
     Err *(*container_remove)(Runtime *rt, const char *uid, const char *id, RuntimeDone *done, void *arg);
     Err *(*exec_sync)(Runtime *rt, const char *uid, const char *id, const char *const *argv, int64_t timeout_ns,
                       size_t max_output, RuntimeExecDone *done, void *arg);
+    /* Streams (stream.h). Err: nothing was begun; what goes wrong from there on is the stream's end. ERR_NOT_FOUND: the runtime does not
+     * know it. port_forward: one connection to <port> of localhost in the sandbox's network. */
+    Err *(*exec)(Runtime *rt, const char *uid, const char *id, const RuntimeStreamConfig *c, RuntimeStream **ret);
+    Err *(*attach)(Runtime *rt, const char *uid, const char *id, const RuntimeStreamConfig *c, RuntimeStream **ret);
+    Err *(*port_forward)(Runtime *rt, const char *uid, const char *sandbox_id, unsigned port, const RuntimeStreamConfig *c,
+                         RuntimeStream **ret);
     /* Every Pod uid this runtime holds something of: for adoption and garbage collection. */
     void (*pod_uids)(Runtime *rt, StrList *out);
     void (*close)(Runtime *rt); /* outstanding requests are done() with ERR_UNAVAILABLE first; frees rt */

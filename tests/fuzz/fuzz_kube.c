@@ -101,7 +101,7 @@ static void accepted(const char *text)
             require(*kube_content_type_of(&c, (AcceptWhat)what));
     }
     MediaType m;
-    PatchType p;
+    PatchForm p;
     (void)refused(kube_body_type(text, true, &m));
     (void)refused(kube_patch_type(text, &p));
 }

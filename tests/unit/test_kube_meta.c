@@ -312,7 +312,7 @@ static void test_accept(void)
     CHECK_SAYS(kube_accept(NULL, ACCEPT_OBJECT, "0", "curl/7.88", &c), "");
     CHECK(!c.pretty);
     MediaType m;
-    PatchType t;
+    PatchForm t;
     CHECK_SAYS(kube_body_type("application/json; charset=utf-8", false, &m), "");
     CHECK_SAYS(kube_body_type("text/plain", false, &m),
                "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml");

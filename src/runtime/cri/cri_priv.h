@@ -9,6 +9,7 @@
  *   cri_container.c  container_create, _prepare, _start, _signal, _remove, exec_sync
  *   cri_config.c     our configurations as CRI's messages
  *   cri_image.c      images
+ *   cri_stream.c     exec, attach, port-forward
  *   cri_logs.c       rotation of the log files that the runtime writes
  *   cri_house.c      what images and containers take, and images removed */
 #ifndef REPRISE_RUNTIME_CRI_CRI_PRIV_H
@@ -203,5 +204,9 @@ Err *cri_containers_kill(Runtime *rt, const char *uid, const char *const *ids, s
 Err *cri_container_remove(Runtime *rt, const char *uid, const char *id, RuntimeDone *done, void *arg);
 Err *cri_exec_sync(Runtime *rt, const char *uid, const char *id, const char *const *argv, int64_t timeout_ns, size_t max_output,
                    RuntimeExecDone *done, void *arg);
+Err *cri_exec(Runtime *rt, const char *uid, const char *id, const RuntimeStreamConfig *c, RuntimeStream **ret);
+Err *cri_attach(Runtime *rt, const char *uid, const char *id, const RuntimeStreamConfig *c, RuntimeStream **ret);
+Err *cri_port_forward(Runtime *rt, const char *uid, const char *sandbox_id, unsigned port, const RuntimeStreamConfig *c,
+                      RuntimeStream **ret);
 
 #endif

@@ -5,6 +5,7 @@
  *   oci_sandbox.c    sandbox_run, _stop, _remove: shim and CNI in the right order
  *   oci_container.c  container_create and the short requests
  *   oci_config.c     what of a ContainerConfig must outlive the call
+ *   oci_stream.c     exec, attach, port-forward: beside all of that, by the shim's other socket
  *   oci_facts.c      the shim's records as PodFacts
  *   oci_house.c      what images and containers take, and images removed */
 #ifndef REPRISE_RUNTIME_OCI_OCI_PRIV_H
@@ -110,5 +111,9 @@ Err *oci_containers_kill(Runtime *rt, const char *uid, const char *const *ids, s
 Err *oci_container_remove(Runtime *rt, const char *uid, const char *id, RuntimeDone *done, void *arg);
 Err *oci_exec_sync(Runtime *rt, const char *uid, const char *id, const char *const *argv, int64_t timeout_ns, size_t max_output,
                    RuntimeExecDone *done, void *arg);
+Err *oci_exec(Runtime *rt, const char *uid, const char *id, const RuntimeStreamConfig *c, RuntimeStream **ret);
+Err *oci_attach(Runtime *rt, const char *uid, const char *id, const RuntimeStreamConfig *c, RuntimeStream **ret);
+Err *oci_port_forward(Runtime *rt, const char *uid, const char *sandbox_id, unsigned port, const RuntimeStreamConfig *c,
+                      RuntimeStream **ret);
 
 #endif
