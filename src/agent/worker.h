@@ -8,6 +8,7 @@
  *   notify.c   what the owner is told, when there is time
  *   hooks.c    postStart and preStop
  *   evict.c    Pods that are evicted; emptyDir volumes over their sizeLimit
+ *   update.c   what others change of a Pod that runs
  *   probes.c   when the core's probe machines say so, the probe itself */
 #ifndef REPRISE_AGENT_WORKER_H
 #define REPRISE_AGENT_WORKER_H
@@ -158,6 +159,8 @@ void agent_commit_intents(Agent *a);
 bool worker_may_start(Worker *w);
 /* Writes the record; a failure is an event, and tried again later. */
 bool worker_save(Worker *w, bool durable);
+void worker_save_soon(Worker *w); /* in some 20 ms, without fsync */
+bool worker_has_ended(const Worker *w); /* Succeeded or Failed: it mounts nothing any more */
 /* Old subPath binds and termination files of <container> go when there is time. */
 void worker_release_later(Worker *w, const char *container);
 

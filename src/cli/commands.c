@@ -100,9 +100,12 @@ static const CliOption run_options[] = {
     PLAN_OPTIONS,
 };
 static const CliOption node_command_options[] = {
-    {.name = "config", .arg = "FILE", .help = "a NodeConfig, with a field for each option; options win"},
+    {.name = "config", .arg = "FILE", .help = "a NodeConfig, with a field for each option; options win (/etc/reprise/node.yaml, if it is there)"},
     {.name = "node-name", .arg = "NAME", .help = "this node's name, in the names of its Pods (the host name)"},
     {.name = "pod-manifest-path", .arg = "DIR", .def = "/etc/reprise/manifests", .help = "directory of the Pods to run"},
+    {.name = "init", .help = "make certificates, kubeconfigs and a NodeConfig in DIR (/etc/reprise), and end"},
+    {.name = "san", .arg = "NAME", .repeat = true, .help = "with --init: another name or address in the server's certificate"},
+    {.name = "tokens", .help = "with --init: make bearer tokens, too"},
     {.name = "max-pods", .arg = "N", .def = "110", .help = "Pods that may run here"},
     {.name = "system-reserved", .arg = "cpu=Q,memory=Q", .help = "what Pods may not ask for"},
     PLAN_OPTIONS,
@@ -299,10 +302,10 @@ const CliCommand cli_commands[] = {
     {.name = "apply", .run = cmd_apply, .usage = "[OPTIONS] -f FILE...", .summary = "make objects of the node's API as manifests say",
      .about = "Server-side apply: what the manifests do not say stays as it is. Exit status: 0, or 1 when something failed.",
      OPTIONS(apply_options), .max_operands = 0, .flags = CLI_API},
-    {.name = "node", .run = cmd_node, .usage = "[OPTIONS]", .summary = "run the Pods of a directory, as a daemon",
+    {.name = "node", .run = cmd_node, .usage = "[OPTIONS] | --init [DIR]", .summary = "run the Pods of a directory, as a daemon",
      .about = "Files that come, change and go are Pods that are started, replaced and ended. SIGTERM leaves the Pods running and the next\n"
               "one takes them over; SIGHUP looks at the directory at once. One for each --root.",
-     OPTIONS(node_command_options), .max_operands = 0, .flags = CLI_NODE | CLI_RUNTIME | CLI_GATES},
+     OPTIONS(node_command_options), .max_operands = 1, .flags = CLI_NODE | CLI_RUNTIME | CLI_GATES},
     {.name = "exec", .run = cmd_exec, .usage = "[-i] [-t] [NAMESPACE/]POD [-c CONTAINER] -- COMMAND [ARGUMENT...]",
      .summary = "run a command in a container of a running Pod",
      .about = "Exit status: the command's; 1 also when it could not be run.",

@@ -9,9 +9,9 @@
  *   cri_container.c  container_create, _prepare, _start, _signal, _remove, exec_sync
  *   cri_config.c     our configurations as CRI's messages
  *   cri_image.c      images
- *   cri_stream.c     exec, attach, port-forward
+ *   cri_house.c      what images and containers take, and images removed
  *   cri_logs.c       rotation of the log files that the runtime writes
- *   cri_house.c      what images and containers take, and images removed */
+ *   cri_stream.c     exec, attach, port-forward */
 #ifndef REPRISE_RUNTIME_CRI_CRI_PRIV_H
 #define REPRISE_RUNTIME_CRI_CRI_PRIV_H
 

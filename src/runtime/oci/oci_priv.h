@@ -5,9 +5,9 @@
  *   oci_sandbox.c    sandbox_run, _stop, _remove: shim and CNI in the right order
  *   oci_container.c  container_create and the short requests
  *   oci_config.c     what of a ContainerConfig must outlive the call
- *   oci_stream.c     exec, attach, port-forward: beside all of that, by the shim's other socket
  *   oci_facts.c      the shim's records as PodFacts
- *   oci_house.c      what images and containers take, and images removed */
+ *   oci_house.c      what images and containers take, and images removed
+ *   oci_stream.c     exec, attach, port-forward: beside all of that, by the shim's other socket */
 #ifndef REPRISE_RUNTIME_OCI_OCI_PRIV_H
 #define REPRISE_RUNTIME_OCI_OCI_PRIV_H
 
