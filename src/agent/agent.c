@@ -6,6 +6,7 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
+#include "agent/trash.h"
 #include "agent/worker.h"
 #include "agent/facts_json.h"
 #include "os/fs.h"
@@ -281,14 +282,14 @@ static Err *add_recorded(Agent *a, PodRecord *rec, const Objects *objects, int l
 
 static Err *forget_pod(const Agent *a, const Pod *p)
 {
-    Err *e = volumes_teardown(a->root, p->metadata.uid);
+    Err *e = volumes_detach(a->root, p->metadata.uid);
     if (e)
         return e;
     SCOPED(mem_free) char *dir = mem_fmt("%s/pods/%s", a->root, p->metadata.uid);
     SCOPED(mem_free) char *logs =
         mem_fmt("%s/%s_%s_%s", a->log_dir, p->metadata.namespace_, p->metadata.name, p->metadata.uid);
     e = fs_remove_tree(logs);
-    Err *e2 = fs_remove_tree(dir);
+    Err *e2 = trash_remove(a->cfg.loop, a->root, dir);
     if (e)
         err_free(e2);
     return e ? e : e2;
@@ -323,7 +324,8 @@ static void fill_server_fields(const Agent *a, Pod *pod)
 {
     if (!pod->metadata.uid)
         pod->metadata.uid = os_uuid();
-    pod->metadata.creation_timestamp = (OptTime){true, worker_now()};
+    if (!pod->metadata.creation_timestamp.set)
+        pod->metadata.creation_timestamp = (OptTime){true, worker_now()};
     if (!pod->metadata.name && pod->metadata.generate_name) {
         /* apiserver's names.SimpleNameGenerator: five characters after at most 58. */
         char suffix[7];
@@ -428,9 +430,9 @@ static void drop_rest(const Agent *a, const char *uid, StrVec *problems)
     SCOPED(mem_free) char *dir = mem_fmt("%s/pods/%s", a->root, uid);
     Err *e = pod_record_lock(a->root, uid, &lock); /* another process that is just making it has the lock */
     if (!e && is_rest(a, uid))
-        e = volumes_teardown(a->root, uid);
+        e = volumes_detach(a->root, uid);
     if (!e)
-        e = fs_remove_tree(dir);
+        e = trash_remove(a->cfg.loop, a->root, dir);
     if (e) {
         SCOPED(mem_free) char *text = err_text(e);
         strvec_fmt(problems, "rest of pod %s: %s", uid, text);
@@ -441,6 +443,7 @@ static void drop_rest(const Agent *a, const char *uid, StrVec *problems)
 void agent_pod_adopt_all(Agent *a, StrVec *problems)
 {
     StrList uids = {0};
+    trash_resume(a->cfg.loop, a->root);
     pod_record_uids(a->root, &uids);
     LIST_EACH(uid, &uids) {
         Worker *w = NULL;
@@ -480,8 +483,11 @@ Err *agent_pod_objects(Agent *a, const char *uid, const Objects *objects)
     objects_done(&w->objects);
     w->objects = own;
     prepares_doubt(w);
+    for (size_t i = w->starts.n; i-- > 0;) /* what failed for want of an object may go on now */
+        if (w->starts.v[i].state == START_FAILED && str_eq(w->starts.v[i].reason, "CreateContainerConfigError"))
+            worker_start_fact_clear(w, w->starts.v[i].container);
     (void)worker_save(w, true); /* not saved: said by an event, and tried again */
-    if (!pod_is_terminal(w->rec.pod))
+    if (!worker_has_ended(w))
         worker_setup_volumes(w);
     return NULL;
 }
@@ -515,6 +521,12 @@ void agent_delete_all(Agent *a, int64_t grace_s)
 {
     LIST_EACH(w, &a->workers)
         delete_worker(*w, grace_s);
+}
+
+bool agent_pod_evict(Agent *a, const char *uid, const char *message, bool disruption, int64_t grace_s)
+{
+    Worker *w = worker_of(a, uid);
+    return w && worker_evict(w, message, disruption, grace_s);
 }
 
 size_t agent_pod_count(const Agent *a)

@@ -1,17 +1,14 @@
-/* cmd_exec.c - `reprise exec` and `reprise attach`: a container's streams on this terminal, over the CRI runtime's streaming server.
- * Messages and exit statuses are kubectl's. */
+/* cmd_exec.c - `reprise exec` and `reprise attach`: a container's streams on this terminal, from the Pod's runtime itself. Messages
+ * and exit statuses are kubectl's. */
 #include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 #include <uv.h>
 
-#include "cli/cri_pod.h"
+#include "cli/pod_target.h"
 #include "cli/terminal.h"
 #include "os/fs.h"
-#include "stream/dial.h"
-#include "stream/remotecommand.h"
-#include "wire/pbjson.h"
 
 #define QUEUE_MAX ((size_t)256 << 10) /* of what was read from stdin and is not sent: then nothing more is read */
 
@@ -24,10 +21,9 @@ typedef struct {
     uv_idle_t always;   /* instead, when stdin is a file */
     uv_signal_t resized;
     int epoll;
-    Dial *dial;
-    Remote *remote;
-    RemoteConfig config;
-    bool is_file, reading, input_over, nudge, raw;
+    RuntimeStream *stream;
+    RuntimeStreamConfig config;
+    bool is_file, open, reading, input_over, nudge, raw;
     int status;
     Err *failed;
 } Session;
@@ -55,7 +51,7 @@ static void write_all(int fd, const uint8_t *p, size_t n)
     }
 }
 
-static void on_data(void *arg, RemoteStream which, const uint8_t *bytes, size_t n)
+static void on_data(void *arg, RemoteStream which, const void *bytes, size_t n)
 {
     (void)arg;
     write_all(which == REMOTE_STDERR ? STDERR_FILENO : STDOUT_FILENO, bytes, n);
@@ -79,14 +75,13 @@ static void read_input(Session *s)
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n > 0) {
-        remote_write(s->remote, REMOTE_STDIN, buf, (size_t)n);
+        runtime_stream_write(s->stream, buf, (size_t)n);
     } else {
         s->input_over = true;
-        (void)remote_end(s->remote, REMOTE_STDIN);
+        runtime_stream_end(s->stream);
     }
-    if (s->input_over || remote_queued(s->remote) > QUEUE_MAX)
+    if (s->input_over || runtime_stream_queued(s->stream) > QUEUE_MAX)
         stop_reading(s);
-    dial_flush(s->dial);
 }
 
 static void on_always(uv_idle_t *h)
@@ -103,7 +98,7 @@ static void on_readable(uv_poll_t *h, int status, int events)
 
 static void start_reading(Session *s)
 {
-    if (s->reading || s->input_over || !s->config.stdin_ || !s->remote || remote_queued(s->remote) > QUEUE_MAX)
+    if (s->reading || s->input_over || !s->config.stdin_ || !s->open || runtime_stream_queued(s->stream) > QUEUE_MAX)
         return;
     s->reading = true;
     if (s->is_file)
@@ -125,13 +120,12 @@ static void on_end(void *arg, RemoteStream which)
 static void send_size(Session *s)
 {
     unsigned w, h;
-    if (!s->config.tty || !s->remote || !terminal_size(STDOUT_FILENO, &w, &h))
+    if (!s->config.tty || !s->open || !terminal_size(STDOUT_FILENO, &w, &h))
         return;
     if (s->nudge) /* a size that is another one makes programs draw anew: kubectl attach */
-        remote_resize(s->remote, w + 1, h + 1);
+        runtime_stream_resize(s->stream, w + 1, h + 1);
     s->nudge = false;
-    remote_resize(s->remote, w, h);
-    dial_flush(s->dial);
+    runtime_stream_resize(s->stream, w, h);
 }
 
 static void on_resized(uv_signal_t *h, int signum)
@@ -142,7 +136,20 @@ static void on_resized(uv_signal_t *h, int signum)
 
 /* --- the connection ----------------------------------------------------------------------------------------------- */
 
-static void on_status(void *arg, const RemoteStatus *st)
+static void on_open(void *arg)
+{
+    Session *s = arg;
+    s->open = true;
+    send_size(s);
+    start_reading(s);
+}
+
+static void on_sent(void *arg)
+{
+    start_reading(arg);
+}
+
+static void on_over(void *arg, const RemoteStatus *st)
 {
     Session *s = arg;
     s->status = st->end == REMOTE_SUCCESS ? EXIT_OK : st->end == REMOTE_EXIT_CODE ? st->code : EXIT_FAILED;
@@ -155,45 +162,7 @@ static void on_status(void *arg, const RemoteStatus *st)
     uv_stop(&s->loop);
 }
 
-static const RemoteOps remote_ops = {.on_data = on_data, .on_end = on_end, .on_status = on_status};
-
-static void on_open(void *arg, const char *protocol)
-{
-    Session *s = arg;
-    s->config.protocol = remote_protocol(protocol, s->config.websocket); /* it is one of those that we offered */
-    s->remote = remote_new(&s->config);
-    send_size(s);
-    start_reading(s);
-}
-
-static Err *on_bytes(void *arg, const void *bytes, size_t n)
-{
-    return remote_recv(((Session *)arg)->remote, bytes, n);
-}
-
-static void pull(void *arg, Str *out)
-{
-    Session *s = arg;
-    if (s->remote)
-        remote_take(s->remote, out);
-}
-
-static void on_sent(void *arg)
-{
-    start_reading(arg);
-}
-
-static void on_over(void *arg, Err *why)
-{
-    Session *s = arg;
-    if (s->remote && !why)
-        remote_lost(s->remote);
-    else
-        s->failed = s->failed ? s->failed : why;
-    uv_stop(&s->loop);
-}
-
-static const DialOps dial_ops = {on_open, on_bytes, pull, on_sent, on_over};
+static const RuntimeStreamOps stream_ops = {on_open, on_data, on_end, on_sent, on_over};
 
 static void session_open(Session *s)
 {
@@ -214,18 +183,16 @@ static void on_walk(uv_handle_t *h, void *arg)
         uv_close(h, NULL);
 }
 
-static int session_run(Session *s, const char *url)
+typedef Err *StreamOpen(PodTarget *p, uv_loop_t *loop, const char *id, const RuntimeStreamConfig *c, RuntimeStream **ret);
+
+static int session_run(Session *s, PodTarget *p, const char *id, StreamOpen *begin)
 {
-    static const char *const spdy[] = {"v5.channel.k8s.io", "v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channel.k8s.io", "channel.k8s.io", NULL};
-    static const char *const websocket[] = {"v4.channel.k8s.io", NULL}; /* no runtime has v5; containerd answers 403 to a list with it */
-    s->config.ops = &remote_ops;
+    s->config.ops = &stream_ops;
     s->config.arg = s;
     s->status = EXIT_FAILED;
     (void)uv_loop_init(&s->loop);
     session_open(s);
-    const DialConfig c = {.loop = &s->loop, .url = url, .websocket = s->config.websocket, .protocols = s->config.websocket ? websocket : spdy,
-                          .ops = &dial_ops, .arg = s};
-    s->failed = dial_new(&c, &s->dial);
+    s->failed = begin(p, &s->loop, id, &s->config, &s->stream);
     if (!s->failed && s->raw)
         s->failed = terminal_raw();
     if (!s->failed && s->config.tty)
@@ -233,28 +200,18 @@ static int session_run(Session *s, const char *url)
     if (!s->failed)
         (void)uv_run(&s->loop, UV_RUN_DEFAULT);
     terminal_restore();
-    dial_free(s->dial);
+    runtime_stream_close(s->stream);
     uv_walk(&s->loop, on_walk, NULL);
     (void)uv_run(&s->loop, UV_RUN_DEFAULT);
     (void)uv_loop_close(&s->loop);
-    remote_free(s->remote);
     fd_close(s->epoll);
     return s->failed ? cli_fail(MOVE(s->failed, NULL)) : s->status;
 }
 
 /* --- the commands ------------------------------------------------------------------------------------------------- */
 
-static Err *ask_url(PodTarget *p, CriMethod which, const ProtobufCMessage *request, char **ret)
-{
-    SCOPED(pbjson_free) ProtobufCMessage *answer = NULL;
-    Err *e = pod_target_ask(p, which, request, &answer);
-    if (!e)
-        *ret = mem_dup_str(which == CRI_EXEC ? ((Cri__ExecResponse *)(void *)answer)->url : ((Cri__AttachResponse *)(void *)answer)->url);
-    return e;
-}
-
 /* kubectl's StreamOptions.SetupTTY(): -t without -i is none, and one needs a terminal. */
-static void choose_streams(const CliArgs *a, RemoteConfig *c)
+static void choose_streams(const CliArgs *a, RuntimeStreamConfig *c)
 {
     c->stdin_ = cli_flag(a, "stdin");
     c->tty = cli_flag(a, "tty") && c->stdin_;
@@ -267,42 +224,10 @@ static void choose_streams(const CliArgs *a, RemoteConfig *c)
     }
 }
 
-static Err *exec_url(PodTarget *p, const CliArgs *a, const RemoteConfig *c, const char *id, char **ret)
-{
-    SCOPED(strvec_done) StrVec command = {0};
-    for (size_t i = 1; i < a->n; i++)
-        strvec_add(&command, a->operands[i]);
-    SCOPED(mem_free) char *container = mem_dup_str(id);
-    Cri__ExecRequest q;
-    cri__exec_request__init(&q);
-    q.container_id = container;
-    q.n_cmd = command.n;
-    q.cmd = command.v;
-    q.tty = c->tty;
-    q.stdin_ = c->stdin_;
-    q.stdout_ = true;
-    q.stderr_ = !c->tty;
-    return ask_url(p, CRI_EXEC, &q.base, ret);
-}
-
-static Err *attach_url(PodTarget *p, const RemoteConfig *c, const char *id, char **ret)
-{
-    SCOPED(mem_free) char *container = mem_dup_str(id);
-    Cri__AttachRequest q;
-    cri__attach_request__init(&q);
-    q.container_id = container;
-    q.tty = c->tty;
-    q.stdin_ = c->stdin_;
-    q.stdout_ = true;
-    q.stderr_ = !c->tty;
-    return ask_url(p, CRI_ATTACH, &q.base, ret);
-}
-
 int cmd_exec(int argc, char **argv)
 {
     SCOPED(cli_args_done) CliArgs a = {0};
     SCOPED(pod_target_done) PodTarget p = {0};
-    SCOPED(mem_free) char *url = NULL;
     Session s = {0};
     const char *name, *id;
     const Container *spec;
@@ -321,15 +246,17 @@ int cmd_exec(int argc, char **argv)
     s.raw = s.config.tty;
     Err *e = pod_target_open(&a, a.operands[0], &p);
     e = e ? e : pod_target_container(&p, cli_opt(&a, "container"), "exec into", cli_flag(&a, "quiet"), &name, &id, &spec);
-    e = e ? e : exec_url(&p, &a, &s.config, id, &url);
-    return e ? cli_fail(e) : session_run(&s, url);
+    SCOPED(strvec_done) StrVec command = {0};
+    for (size_t i = 1; i < a.n; i++)
+        strvec_add(&command, a.operands[i]);
+    s.config.argv = (const char *const *)command.v;
+    return e ? cli_fail(e) : session_run(&s, &p, id, pod_target_exec);
 }
 
 int cmd_attach(int argc, char **argv)
 {
     SCOPED(cli_args_done) CliArgs a = {0};
     SCOPED(pod_target_done) PodTarget p = {0};
-    SCOPED(mem_free) char *url = NULL;
     Session s = {.nudge = true};
     const char *name, *id;
     const Container *spec;
@@ -349,6 +276,5 @@ int cmd_attach(int argc, char **argv)
     s.config.tty = has_tty; /* what it was made with decides how its output comes */
     if (s.raw && !quiet)
         fputs("If you don't see a command prompt, try pressing enter.\n", stderr);
-    e = attach_url(&p, &s.config, id, &url);
-    return e ? cli_fail(e) : session_run(&s, url);
+    return session_run(&s, &p, id, pod_target_attach);
 }

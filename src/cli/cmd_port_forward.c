@@ -1,14 +1,10 @@
-/* cmd_port_forward.c - `reprise port-forward`: local ports whose connections go into a Pod, over the CRI runtime's streaming server.
- * Messages are kubectl's. One session carries all connections, and SPDY as it is spoken here has no flow control of its own: while
- * one local client does not read, none gets more. */
+/* cmd_port_forward.c - `reprise port-forward`: local ports whose connections go into a Pod, from the Pod's runtime itself. Messages are
+ * kubectl's. Each connection is a stream of its own: a local client that does not read holds up nobody else. */
 #include <netinet/in.h>
 #include <signal.h>
 #include <uv.h>
 
-#include "cli/cri_pod.h"
-#include "stream/dial.h"
-#include "stream/portforward.h"
-#include "wire/pbjson.h"
+#include "cli/pod_target.h"
 
 #define QUEUE_MAX ((size_t)1 << 20) /* bytes that wait for one side: then the other is not read */
 
@@ -21,13 +17,13 @@ typedef struct {
     Forward *forward;
     Port port;
 } Listener;
-/* A local client. It goes when its socket is closed; <conn> is NULL once the far end is done with it. */
+/* A local client. It goes when its socket is closed; <stream> is NULL once the far end is done with it. */
 typedef struct Local {
     uv_tcp_t tcp;
     uv_shutdown_t shutdown;
     Forward *forward;
     struct Local *next;
-    PortConn *conn;
+    RuntimeStream *stream;
     Port port;
     bool reading, ended;
     char buf[65536];
@@ -36,13 +32,11 @@ typedef struct Local {
 struct Forward {
     uv_loop_t loop;
     uv_signal_t interrupted;
-    Dial *dial;
-    PortForward *session;
+    PodTarget *target;
     Local *locals;
     LIST_OF(Listener *) listeners;
     LIST_OF(Port) ports;
     const char *addresses;
-    bool open;
     int status;
     Err *failed;
 };
@@ -63,20 +57,15 @@ static void local_close(Local *l)
             *p = l->next;
             break;
         }
-    if (l->conn)
-        portconn_close(MOVE(l->conn, NULL), NULL);
+    runtime_stream_close(MOVE(l->stream, NULL));
     uv_close((uv_handle_t *)&l->tcp, on_local_closed);
 }
 
-/* Nothing is read from the session while a client is far behind. */
-static void balance(Forward *f)
+/* Nothing is read from the Pod while the client is far behind. */
+static void balance(Local *l)
 {
-    size_t most = 0;
-    for (Local *l = f->locals; l; l = l->next) {
-        size_t n = uv_stream_get_write_queue_size((uv_stream_t *)&l->tcp);
-        most = n > most ? n : most;
-    }
-    dial_pause(f->dial, most > QUEUE_MAX);
+    if (l->stream)
+        runtime_stream_pause(l->stream, uv_stream_get_write_queue_size((uv_stream_t *)&l->tcp) > QUEUE_MAX);
 }
 
 static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
@@ -89,27 +78,25 @@ static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
 static void on_local_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     Local *l = stream->data;
-    Forward *f = l->forward;
-    if (n > 0 && l->conn)
-        portconn_write(l->conn, buf->base, (size_t)n);
+    if (n > 0 && l->stream)
+        runtime_stream_write(l->stream, buf->base, (size_t)n);
     if (n == UV_EOF) {
         l->ended = true;
         l->reading = false;
         (void)uv_read_stop(stream);
-        if (l->conn)
-            portconn_end(l->conn);
+        if (l->stream)
+            runtime_stream_end(l->stream);
     } else if (n < 0) {
         local_close(l);
-    } else if (portforward_queued(f->session) > QUEUE_MAX) {
+    } else if (l->stream && runtime_stream_queued(l->stream) > QUEUE_MAX) {
         l->reading = false;
         (void)uv_read_stop(stream);
     }
-    dial_flush(f->dial);
 }
 
 static void local_read(Local *l)
 {
-    if (!l->reading && !l->ended && l->conn)
+    if (!l->reading && !l->ended && l->stream)
         l->reading = uv_read_start((uv_stream_t *)&l->tcp, on_alloc, on_local_read) == 0;
 }
 
@@ -118,32 +105,32 @@ typedef struct { uv_write_t req; char bytes[]; } Write;
 static void on_local_written(uv_write_t *req, int status)
 {
     Local *l = req->handle->data;
-    Forward *f = l->forward;
     free(req->data);
     if (uv_is_closing((uv_handle_t *)&l->tcp))
         return;
     if (status)
         local_close(l);
-    balance(f);
-    dial_flush(f->dial);
+    else
+        balance(l);
 }
 
-static void on_data(void *arg, PortConn *c, const uint8_t *bytes, size_t n)
+static void on_data(void *arg, RemoteStream which, const void *bytes, size_t n)
 {
-    Local *l = portconn_data(c);
+    Local *l = arg;
+    (void)which;
     Write *w = mem_alloc(sizeof *w + n);
     memcpy(w->bytes, bytes, n);
     w->req.data = w;
     uv_buf_t buf = uv_buf_init(w->bytes, (unsigned)n);
     if (uv_write(&w->req, (uv_stream_t *)&l->tcp, &buf, 1, on_local_written) != 0)
         free(w);
-    balance(arg);
+    balance(l);
 }
 
 static void on_shutdown(uv_shutdown_t *req, int status)
 {
     Local *l = req->data;
-    if (!l->conn || status) /* all was written, and the far end is done */
+    if (!l->stream || status) /* all was written, and the far end is done */
         local_close(l);
 }
 
@@ -153,30 +140,40 @@ static void local_shutdown(Local *l)
     l->shutdown.data = l;
     if (uv_is_writable((uv_stream_t *)&l->tcp) && uv_shutdown(&l->shutdown, (uv_stream_t *)&l->tcp, on_shutdown) == 0)
         return;
-    if (!l->conn && uv_stream_get_write_queue_size((uv_stream_t *)&l->tcp) == 0)
+    if (!l->stream && uv_stream_get_write_queue_size((uv_stream_t *)&l->tcp) == 0)
         local_close(l);
 }
 
-static void on_end(void *arg, PortConn *c)
+static void on_end(void *arg, RemoteStream which)
 {
-    (void)arg;
-    local_shutdown(portconn_data(c));
+    if (which == REMOTE_STDOUT)
+        local_shutdown(arg);
 }
 
-static void on_close(void *arg, PortConn *c, const char *why)
+static void on_sent(void *arg)
 {
-    Local *l = portconn_data(c);
-    (void)arg;
-    if (why)
-        fprintf(stderr, "reprise: an error occurred forwarding %u -> %u: %s\n", l->port.local, l->port.remote, why);
-    l->conn = NULL;
+    local_read(arg);
+}
+
+static void finish(Forward *f, Err *e, int status);
+
+static void on_over(void *arg, const RemoteStatus *st)
+{
+    Local *l = arg;
+    Forward *f = l->forward;
+    bool failed = st->end == REMOTE_FAILED || st->end == REMOTE_LOST;
+    if (failed)
+        fprintf(stderr, "reprise: an error occurred forwarding %u -> %u: %s\n", l->port.local, l->port.remote, st->message);
+    runtime_stream_close(MOVE(l->stream, NULL));
     if (l->reading)
         (void)uv_read_stop((uv_stream_t *)&l->tcp);
     l->reading = false;
     local_shutdown(l);
+    if (failed && !pod_target_lives(f->target))
+        finish(f, err_new(ERR_UNAVAILABLE, 0, "lost connection to pod"), EXIT_FAILED);
 }
 
-static const PortForwardOps forward_ops = {.on_data = on_data, .on_end = on_end, .on_close = on_close};
+static const RuntimeStreamOps stream_ops = {.on_data = on_data, .on_end = on_end, .on_sent = on_sent, .on_over = on_over};
 
 static void on_connection(uv_stream_t *server, int status)
 {
@@ -189,18 +186,28 @@ static void on_connection(uv_stream_t *server, int status)
     l->port = from->port;
     (void)uv_tcp_init(&f->loop, &l->tcp);
     l->tcp.data = l;
-    if (uv_accept(server, (uv_stream_t *)&l->tcp) != 0 || !(l->conn = portforward_open(f->session, l->port.remote, l))) {
-        fprintf(stderr, "reprise: too many connections for %u\n", l->port.local);
+    const RuntimeStreamConfig c = {.ops = &stream_ops, .arg = l};
+    Err *e = NULL;
+    if (uv_accept(server, (uv_stream_t *)&l->tcp) == 0) {
+        printf("Handling connection for %u\n", l->port.local);
+        (void)fflush(stdout);
+        e = pod_target_port(f->target, &f->loop, l->port.remote, &c, &l->stream);
+    }
+    if (!l->stream) {
         uv_close((uv_handle_t *)&l->tcp, on_local_closed);
+        bool lives = !e || pod_target_lives(f->target);
+        SCOPED(mem_free) char *why = e ? err_text(e) : NULL;
+        err_free(e);
+        if (why)
+            fprintf(stderr, "reprise: an error occurred forwarding %u -> %u: %s\n", from->port.local, from->port.remote, why);
+        if (!lives)
+            finish(f, err_new(ERR_UNAVAILABLE, 0, "lost connection to pod"), EXIT_FAILED);
         return;
     }
-    printf("Handling connection for %u\n", l->port.local);
-    (void)fflush(stdout);
     l->next = f->locals;
     f->locals = l;
     (void)uv_tcp_nodelay(&l->tcp, 1);
     local_read(l);
-    dial_flush(f->dial);
 }
 
 /* --- listening ---------------------------------------------------------------------------------------------------- */
@@ -253,58 +260,17 @@ static Err *listen_all(Forward *f, Port *port)
     return NULL;
 }
 
-/* --- the session -------------------------------------------------------------------------------------------------- */
+/* --- its life ----------------------------------------------------------------------------------------------------- */
 
 static void finish(Forward *f, Err *e, int status)
 {
-    f->failed = f->failed ? f->failed : e;
+    if (f->failed)
+        err_free(e);
+    else
+        f->failed = e;
     f->status = status;
     uv_stop(&f->loop);
 }
-
-static void on_open(void *arg, const char *protocol)
-{
-    Forward *f = arg;
-    (void)protocol;
-    f->open = true;
-    f->session = portforward_new(false, &forward_ops, f);
-    LIST_EACH(p, &f->ports) {
-        Err *e = listen_all(f, p);
-        if (e) {
-            finish(f, e, EXIT_FAILED);
-            return;
-        }
-    }
-}
-
-static Err *on_bytes(void *arg, const void *bytes, size_t n)
-{
-    return portforward_recv(((Forward *)arg)->session, bytes, n);
-}
-
-static void pull(void *arg, Str *out)
-{
-    Forward *f = arg;
-    if (f->session)
-        portforward_take(f->session, out);
-}
-
-static void on_sent(void *arg)
-{
-    Forward *f = arg;
-    for (Local *l = f->locals; l && portforward_queued(f->session) <= QUEUE_MAX; l = l->next)
-        local_read(l);
-}
-
-static void on_over(void *arg, Err *why)
-{
-    Forward *f = arg;
-    if (f->open && why)
-        why = err_wrap(why, "lost connection to pod");
-    finish(f, why ? why : err_new(ERR_UNAVAILABLE, 0, "lost connection to pod"), EXIT_FAILED);
-}
-
-static const DialOps dial_ops = {on_open, on_bytes, pull, on_sent, on_over};
 
 static void on_interrupted(uv_signal_t *h, int signum)
 {
@@ -319,25 +285,23 @@ static void on_walk(uv_handle_t *h, void *arg)
         uv_close(h, NULL);
 }
 
-static int forward_run(Forward *f, const char *url)
+static int forward_run(Forward *f)
 {
-    static const char *const protocols[] = {PORTFORWARD_PROTOCOL, NULL};
     (void)uv_loop_init(&f->loop);
     (void)uv_signal_init(&f->loop, &f->interrupted);
     f->interrupted.data = f;
     (void)uv_signal_start(&f->interrupted, on_interrupted, SIGINT);
-    const DialConfig c = {.loop = &f->loop, .url = url, .protocols = protocols, .ops = &dial_ops, .arg = f};
     f->status = EXIT_FAILED;
-    f->failed = dial_new(&c, &f->dial);
+    LIST_EACH(p, &f->ports)
+        if (!f->failed)
+            f->failed = listen_all(f, p);
     if (!f->failed)
         (void)uv_run(&f->loop, UV_RUN_DEFAULT);
     while (f->locals)
         local_close(f->locals);
-    dial_free(f->dial);
     uv_walk(&f->loop, on_walk, NULL);
     (void)uv_run(&f->loop, UV_RUN_DEFAULT);
     (void)uv_loop_close(&f->loop);
-    portforward_free(f->session);
     return f->failed ? cli_fail(MOVE(f->failed, NULL)) : f->status;
 }
 
@@ -378,27 +342,19 @@ static Err *port_parse(const PodTarget *p, const char *text, Port *ret)
     return NULL;
 }
 
-static Err *port_url(PodTarget *p, char **ret)
+static Err *port_refused(const PodTarget *p)
 {
-    Cri__PortForwardRequest q;
-    cri__port_forward_request__init(&q);
-    q.pod_sandbox_id = p->sandbox;
-    SCOPED(pbjson_free) ProtobufCMessage *answer = NULL;
-    if (!p->sandbox)
-        return err_new(ERR_UNAVAILABLE, 0, "unable to forward port because pod is not running. Current status=%s",
-                       p->record.pod ? str_or(p->record.pod->status.phase, "Unknown") : "Unknown");
-    Err *e = pod_target_ask(p, CRI_PORT_FORWARD, &q.base, &answer);
-    if (!e)
-        *ret = mem_dup_str(((Cri__PortForwardResponse *)(void *)answer)->url);
-    return e;
+    if (pod_target_sandbox(p))
+        return NULL;
+    return err_new(ERR_UNAVAILABLE, 0, "unable to forward port because pod is not running. Current status=%s",
+                   p->record.pod ? str_or(p->record.pod->status.phase, "Unknown") : "Unknown");
 }
 
 int cmd_port_forward(int argc, char **argv)
 {
     SCOPED(cli_args_done) CliArgs a = {0};
     SCOPED(pod_target_done) PodTarget p = {0};
-    SCOPED(mem_free) char *url = NULL;
-    Forward f = {0};
+    Forward f = {.target = &p};
     int code = cli_parse("port-forward", argc, argv, &a);
     if (code >= 0)
         return code;
@@ -406,8 +362,8 @@ int cmd_port_forward(int argc, char **argv)
     Err *e = pod_target_open(&a, a.operands[0], &p);
     for (size_t i = 1; !e && i < a.n; i++)
         e = port_parse(&p, a.operands[i], LIST_ADD(&f.ports));
-    e = e ? e : port_url(&p, &url);
-    code = e ? cli_fail(e) : forward_run(&f, url);
+    e = e ? e : port_refused(&p);
+    code = e ? cli_fail(e) : forward_run(&f);
     LIST_EACH(l, &f.listeners)
         free(*l);
     free(f.listeners.v);

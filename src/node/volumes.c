@@ -214,18 +214,22 @@ Err *volumes_setup(const VolumesContext *ctx)
 static const char *const pod_entries[] = {"subpaths",   "volumes",   "plugins",  "shm",
                                           "containers", "etc-hosts", "hostname", "resolv.conf"};
 
+Err *volumes_detach(const char *root, const char *pod_uid)
+{
+    Err *e = path_component_check("pod uid", pod_uid);
+    for (size_t i = 0; i < ARRAY_LEN(pod_entries) && !e; i++) {
+        SCOPED(mem_free) char *path = mem_fmt("%s/pods/%s/%s", root, pod_uid, pod_entries[i]);
+        e = mount_detach_tree(path);
+    }
+    return e;
+}
+
 Err *volumes_teardown(const char *root, const char *pod_uid)
 {
-    Err *first = path_component_check("pod uid", pod_uid);
+    /* All mounts first: nothing is removed while anything is mounted below. */
+    Err *first = volumes_detach(root, pod_uid);
     if (first)
         return first;
-    /* All mounts first: nothing is removed while anything is mounted below. */
-    for (size_t i = 0; i < ARRAY_LEN(pod_entries); i++) {
-        SCOPED(mem_free) char *path = mem_fmt("%s/pods/%s/%s", root, pod_uid, pod_entries[i]);
-        Err *e = mount_detach_tree(path);
-        if (e)
-            return e;
-    }
     for (size_t i = 0; i < ARRAY_LEN(pod_entries); i++) {
         SCOPED(mem_free) char *path = mem_fmt("%s/pods/%s/%s", root, pod_uid, pod_entries[i]);
         Err *e = fs_remove_tree(path);
@@ -239,18 +243,25 @@ Err *volumes_teardown(const char *root, const char *pod_uid)
     return first;
 }
 
+char *volume_path(const VolumesContext *ctx, const Volume *v)
+{
+    SCOPED(volume_job_done) VolumeJob j = {0};
+    SCOPED(err_free) Err *e = volume_job_init(&j, ctx, v);
+    return e ? NULL : MOVE(j.path, NULL);
+}
+
 char *volumes_over_limit(const VolumesContext *ctx)
 {
     LIST_EACH(v, &ctx->pod->spec.volumes) {
         const EmptyDirVolumeSource *src = v->empty_dir;
-        int64_t limit, used;
+        int64_t limit, used, inodes;
         if (!src || !str_empty(src->medium) || !src->size_limit || !quantity_value(src->size_limit, &limit) ||
             limit <= 0)
             continue;
         SCOPED(volume_job_done) VolumeJob j = {0};
         SCOPED(err_free) Err *e = volume_job_init(&j, ctx, v);
         if (!e)
-            e = volume_disk_usage(j.path, &used);
+            e = disk_usage(j.path, &used, &inodes);
         if (e) {
             SCOPED(mem_free) char *text = err_text(e);
             ctx_warn(ctx, "cannot tell the disk usage of volume \"%s\": %s", v->name, text);

@@ -33,6 +33,8 @@ typedef struct {
 MUST_USE Err *volumes_setup(const VolumesContext *ctx);
 /* Unmounts and removes everything but claims and hostPaths. Safe on half-made and on absent Pods. */
 MUST_USE Err *volumes_teardown(const char *root, const char *pod_uid);
+/* Its first half: nothing is mounted there any more, and what lies there can be removed as plain files. */
+MUST_USE Err *volumes_detach(const char *root, const char *pod_uid);
 /* Mounts of one container: volumeMounts with subPath / subPathExpr resolved race-free (openat2 beneath, private
  * bind), plus /etc/hosts, /etc/hostname, /etc/resolv.conf, the termination log (made fresh) and /dev/shm, each
  * unless a volumeMount has that very path. In the kubelet's order, then sorted by depth as containerd does, so that
@@ -53,6 +55,10 @@ MUST_USE char *volumes_termination_log(const char *root, const char *pod_uid, co
  * newest three: the one that runs, the last one (its message is still asked for), and one that may be prepared already.
  * Running containers keep their own copies of the mounts. */
 MUST_USE Err *volumes_container_release(const char *root, const char *pod_uid, const char *container);
+/* What a directory takes, as du counts it: blocks, a file with several names once, no other mount. Blocking: for a helper process. */
+MUST_USE Err *disk_usage(const char *path, int64_t *ret_bytes, int64_t *ret_inodes);
+/* Where a volume's content lies on the host; NULL: this agent does not know such a volume. Caller frees. */
+MUST_USE char *volume_path(const VolumesContext *ctx, const Volume *v);
 /* Disk use of emptyDir volumes with a sizeLimit (disk medium): the first volume over its limit, or NULL. Blocking; run
  * rarely. Message as the kubelet's eviction: Usage of EmptyDir volume "x" exceeds the limit "1Mi". Caller frees. */
 MUST_USE char *volumes_over_limit(const VolumesContext *ctx);

@@ -100,3 +100,58 @@ Err *unix_recv_fd(int fd, int *ret_fd)
     memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
     return NULL;
 }
+
+Err *unix_send_fds(int fd, const void *bytes, size_t n, const int *fds, size_t n_fds)
+{
+    struct iovec iov;
+    union {
+        struct cmsghdr align;
+        char buf[CMSG_SPACE(UNIX_MAX_FDS * sizeof(int))];
+    } control = {0};
+    iov.iov_len = n;
+    memcpy(&iov.iov_base, &bytes, sizeof bytes); /* sendmsg's missing const */
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+    if (n_fds) {
+        m.msg_control = control.buf;
+        m.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
+        struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
+        memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
+    }
+    ssize_t sent = fault_hit("sendmsg") ? -1 : sendmsg(fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent < 0)
+        return err_new(ERR_SYS, errno, "send descriptors");
+    return (size_t)sent == n ? NULL : err_new(ERR_LIMIT, 0, "send descriptors: the peer does not read");
+}
+
+static void take_fds(struct msghdr *m, int *fds, size_t max, size_t *n_fds)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        for (size_t i = 0; i < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++) {
+            int one;
+            memcpy(&one, CMSG_DATA(c) + i * sizeof one, sizeof one);
+            if (*n_fds < max)
+                fds[(*n_fds)++] = one;
+            else
+                fd_close(one);
+        }
+    }
+}
+
+ssize_t unix_recv_fds(int fd, void *buf, size_t size, int *fds, size_t max, size_t *n_fds)
+{
+    struct iovec iov = {buf, size};
+    union {
+        struct cmsghdr align;
+        char buf[CMSG_SPACE(UNIX_MAX_FDS * sizeof(int))];
+    } control;
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.buf, .msg_controllen = sizeof control.buf};
+    ssize_t n = recvmsg(fd, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    if (n > 0)
+        take_fds(&m, fds, max, n_fds);
+    return n;
+}

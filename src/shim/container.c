@@ -200,6 +200,7 @@ static void exit_finish(Ctr *c, bool known, int status)
     strays_kill(c);
     streams_drain(c);
     exit_record(c, exit_facts(c, known, status));
+    attach_end(c);
 }
 
 void ctr_on_exit(void *ctr, bool known, int status)
@@ -285,7 +286,8 @@ void ctr_prepare(Req *r)
 static json_t *create_record(const json_t *body)
 {
     static const char *const facts[] = {"name", "attempt", "image", "image_id", "spec_hash", "log_path"};
-    static const char *const top[] = {"cgroup", "hooks", "pid_private", "stop_signal", "tty", "stdin", "standby", "key"};
+    static const char *const top[] = {"cgroup", "hooks", "pid_private", "stop_signal", "tty", "stdin", "stdin_once",
+                                      "standby", "key"};
     json_t *v = json_object();
     for (size_t i = 0; i < ARRAY_LEN(facts); i++)
         (void)json_object_set(v, facts[i], json_object_get(json_object_get(body, "facts"), facts[i]));

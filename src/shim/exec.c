@@ -133,7 +133,22 @@ static void on_deadline(uv_timer_t *t)
     group_kill(x);
 }
 
-static Err *process_write(Exec *x, const Ctr *c, const json_t *argv)
+/* Programs that draw need a terminal's name: containerd's. */
+static void set_term(json_t *process)
+{
+    json_t *env = json_object_get(process, "env"), *v;
+    size_t i;
+    json_array_foreach(env, i, v)
+    {
+        if (str_starts(str_or(json_string_value(v), ""), "TERM=")) {
+            (void)json_array_remove(env, i);
+            break;
+        }
+    }
+    (void)json_array_append_new(env, json_string("TERM=xterm"));
+}
+
+Err *exec_process_write(const Ctr *c, const json_t *argv, bool tty, const char *file)
 {
     SCOPED(mem_free) char *path = ctr_path(c->shim, c->id, "config.json");
     SCOPED(str_done) Str text = {0};
@@ -148,9 +163,11 @@ static Err *process_write(Exec *x, const Ctr *c, const json_t *argv)
         return e;
     json_t *args = json_deep_copy(argv);
     (void)json_object_set_new(process, "args", args);
-    (void)json_object_set_new(process, "terminal", json_false());
+    (void)json_object_set_new(process, "terminal", json_boolean(tty));
+    if (tty)
+        set_term(process);
     SCOPED(mem_free) char *out = json_dumps(process, JSON_COMPACT);
-    return fs_write_atomic(x->process_file, out, strlen(out), 0600, false);
+    return fs_write_atomic(file, out, strlen(out), 0600, false);
 }
 
 static Err *pipes_make(Exec *x, int ret_write[2])
@@ -178,13 +195,19 @@ static bool argv_good(const json_t *argv)
     return json_array_size(argv) > 0;
 }
 
+Err *exec_refused(const Ctr *c, const json_t *argv)
+{
+    if (c->state != CTR_RUNNING || !ctr_alive(c))
+        return err_new(ERR_NOT_FOUND, 0, "exec in container %s: it is not running", json_str(ctr_rec(c), "name"));
+    return argv_good(argv) ? NULL : err_new(ERR_INVALID, 0, "exec in container %s: argv must be strings", c->id);
+}
+
 void exec_run(Ctr *c, Req *r)
 {
     const json_t *argv = json_object_get(r->body, "argv");
-    if (c->state != CTR_RUNNING || !ctr_alive(c) || !argv_good(argv)) {
-        req_err(r, c->state != CTR_RUNNING || !ctr_alive(c)
-                       ? err_new(ERR_NOT_FOUND, 0, "exec in container %s: it is not running", json_str(ctr_rec(c), "name"))
-                       : err_new(ERR_INVALID, 0, "exec in container %s: argv must be strings", c->id));
+    Err *refused = exec_refused(c, argv);
+    if (refused) {
+        req_err(r, refused);
         return;
     }
     Shim *s = c->shim;
@@ -196,7 +219,7 @@ void exec_run(Ctr *c, Req *r)
     x->process_file = ctr_path(s, c->id, process);
     x->pid_file = ctr_path(s, c->id, pid);
     int out[2] = {-EBADF, -EBADF};
-    Err *e = process_write(x, c, argv);
+    Err *e = exec_process_write(c, argv, false, x->process_file);
     if (!e)
         e = pipes_make(x, out);
     const char *args[] = {"exec", "--process", x->process_file, "--pid-file", x->pid_file, c->id, NULL};

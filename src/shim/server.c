@@ -259,13 +259,14 @@ Err *server_start(Shim *s)
     int rc = uv_pipe_open(&s->listener, fd);
     if (rc == 0)
         rc = uv_listen((uv_stream_t *)&s->listener, 16, on_connection);
-    return rc < 0 ? err_new(ERR_SYS, -rc, "listen on %s", path) : NULL;
+    return rc < 0 ? err_new(ERR_SYS, -rc, "listen on %s", path) : peers_start(s);
 }
 
 void server_stop(Shim *s)
 {
     on_flush(&s->flush);
     uv_close((uv_handle_t *)&s->listener, NULL);
+    peers_stop(s);
     while (s->clients)
         client_close(s->clients);
 }

@@ -1,7 +1,9 @@
 /* shim.h - private to src/shim: the parts of reprise-shim and who calls whom.
  *
  *   server.c     the socket: requests in, replies and events out      (dispatch table: ops.c)
- *   container.c  one container's life; streams.c its output; exec.c commands inside; trash.c what is left of it
+ *   peer.c       the other socket: who asks there gets descriptors, and reads and writes them itself (dispatch table: peer.c)
+ *   container.c  one container's life; streams.c its output; trash.c what is left of it
+ *   exec.c       commands inside, to their end; exec_stream.c the same with a peer's streams; attach.c peers at a container's own streams
  *   standby.c    a container that was prepared ahead: it waits at the gate, or is created and not started
  *   sandbox.c    the process that holds the Pod's namespaces          (pause.c is that process)
  *   adopt.c      the same state, taken over from a shim that died
@@ -36,6 +38,8 @@ typedef struct Trash Trash;
 typedef struct Client Client;
 typedef struct Watch Watch;
 typedef struct Cmd Cmd;
+typedef struct Peer Peer;
+typedef struct Attach Attach;
 
 struct Shim {
     uv_loop_t loop;
@@ -54,6 +58,10 @@ struct Shim {
     uv_timer_t trash_timer, retry_timer, end_timer, settle_timer, reap_timer; /* each with data = the shim */
     Client *clients;
     uint64_t next_client;
+    int peer_socket;
+    uv_poll_t *peer_listener;
+    Peer *peers;
+    size_t n_peers;
     Watch *watches;
     Cmd *cmds;
     struct { pid_t pid; int status; } orphans[64]; /* strangers that were reaped, the last of n_orphans */
@@ -172,6 +180,7 @@ struct Ctr {
     uv_poll_t *gate_poll;
     int message_fd, oom_fd; /* what its end will be asked: kept open, since to open them then takes long. -EBADF = none */
     bool begin_owed;    /* it was let go, and its log and output are looked after when there is time */
+    Attach *attached;   /* peers that get a copy of its output */
     int mnt_ns;         /* keeps the mount namespace over the end of its processes; -EBADF = none */
     bool starting;      /* `start` is under way */
     bool doomed;        /* kill it as soon as it exists */
@@ -266,6 +275,11 @@ void streams_start(Ctr *c);       /* from now on to the log */
 void streams_drain(Ctr *c);       /* what lies in the pipes now, bounded, to the log */
 MUST_USE Err *streams_adopt(Ctr *c);
 void streams_close(Ctr *c);
+/* An end of stdin's FIFO for somebody who will write into it. ERR_NOT_FOUND: it has no stdin (any more), or a terminal. */
+MUST_USE Err *stdin_open(Ctr *c, int *ret_fd);
+/* The first who wrote there is done, and stdinOnce says that nobody comes after him: the container sees the end of its input. */
+void stdin_close(Ctr *c);
+bool stdin_is_once(const Ctr *c); /* and not with a terminal, which has no such end */
 /* Relative to the bundle, where the runtime is started: runtimes know no way round sun_path's 107 bytes. */
 #define CONSOLE_SOCKET "tty"
 MUST_USE Err *console_listen(Ctr *c);
@@ -296,6 +310,37 @@ MUST_USE Err *sandbox_adopt(Shim *s, const char *id);
 int pause_main(int argc, char **argv);
 
 void exec_run(Ctr *c, Req *r);
+/* What `exec --process` takes: the container's own process with other arguments, at <path>. */
+MUST_USE Err *exec_process_write(const Ctr *c, const json_t *argv, bool tty, const char *path);
+/* Why no command can be run in <c> now; NULL = one can. */
+MUST_USE Err *exec_refused(const Ctr *c, const json_t *argv);
+
+/* --- peer.c, exec_stream.c, attach.c: see wire/shimwire.h --------------------------------------------------------- */
+
+/* One connection, for one stream. Its owner hears of what the peer says later, and when it has gone; then the peer is gone, too. */
+struct Peer {
+    Shim *shim;
+    Peer *next;
+    int fd;
+    uv_poll_t *poll;
+    Str in;
+    bool asked, closed;
+    void *owner; /* NULL = nobody */
+    void (*on_frame)(void *owner, const json_t *m);
+    void (*on_gone)(void *owner);
+};
+MUST_USE Err *peers_start(Shim *s);
+void peers_stop(Shim *s);
+/* Says <m> (taken) and passes <fds>, which stay open here. A peer that cannot be told is as good as gone: its next read will say so. */
+void peer_say(Peer *p, json_t *m, const int *fds, size_t n_fds);
+void peer_fail(Peer *p, Err *e); /* taken; says it, and closes */
+void peer_close(Peer *p);        /* calls nothing */
+
+void exec_stream(Ctr *c, Peer *p, const json_t *body);
+void attach_stream(Ctr *c, Peer *p, const json_t *body);
+/* <c> has said this. Never waits: a peer that is too far behind is cut off. */
+void attach_feed(Ctr *c, PodLogStream which, const char *bytes, size_t n);
+void attach_end(Ctr *c); /* it says no more */
 
 struct Trash {
     Shim *shim;

@@ -131,10 +131,30 @@ Err *streams_open(Ctr *c, int ret_fds[3])
         e = fifo_open(c, i, O_RDWR, &ret_fds[i]);
     if (!e && json_flag(ctr_rec(c), "stdin", false)) {
         e = fifo_open(c, 0, O_RDWR | O_NONBLOCK, &c->stdin_fd);
-        if (!e)
-            e = fifo_open(c, 0, O_RDWR, &ret_fds[0]);
+        if (!e) /* one that is to see an end of it cannot hold its other side */
+            e = fifo_open(c, 0, stdin_is_once(c) ? O_RDONLY : O_RDWR, &ret_fds[0]);
     }
     return e;
+}
+
+bool stdin_is_once(const Ctr *c)
+{
+    return json_flag(ctr_rec(c), "stdin_once", false) && !json_flag(ctr_rec(c), "tty", false);
+}
+
+Err *stdin_open(Ctr *c, int *ret_fd)
+{
+    if (c->stdin_fd < 0)
+        return err_new(ERR_NOT_FOUND, 0, "container %s has no stdin", c->id);
+    return fifo_open(c, 0, O_WRONLY | O_NONBLOCK, ret_fd);
+}
+
+void stdin_close(Ctr *c)
+{
+    if (c->stdin_fd < 0)
+        return;
+    fd_close(MOVE(c->stdin_fd, -EBADF));
+    ctr_set(c, json_pack("{s:b}", "stdin_closed", 1), STORE_LATER);
 }
 
 char *streams_take(Ctr *c)
@@ -162,6 +182,8 @@ static bool stream_read(Stream *st)
         podlog_write(&c->log, which, buf, (size_t)n, os_now_ns());
         if (podlog_take_warning(&c->log))
             shim_log("log of container %s: cannot be written; lines are being dropped", c->id);
+        if (c->attached)
+            attach_feed(c, which, buf, (size_t)n);
         return true;
     }
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -213,7 +235,7 @@ Err *streams_adopt(Ctr *c)
         return e;
     for (int i = 0; i < 2 && !e; i++)
         e = fifo_open(c, i + 1, O_RDWR | O_NONBLOCK, &c->stream[i].fd);
-    if (!e && json_flag(rec, "stdin", false))
+    if (!e && json_flag(rec, "stdin", false) && !json_flag(rec, "stdin_closed", false))
         e = fifo_open(c, 0, O_RDWR | O_NONBLOCK, &c->stdin_fd);
     if (!e)
         streams_start(c);

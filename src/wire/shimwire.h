@@ -19,7 +19,7 @@
  *   sandbox_remove {sandbox}   removes its containers and every trace; the shim ends when nothing is left
  *   prepare        {container, sandbox, lower: [dirs, lowest first]} -> {rootfs}
  *   create         {container, config: {...config.json}, facts: {name, attempt, image, image_id, spec_hash, log_path},
- *                   log: {max_bytes, max_files}, cgroup, pid_private, stop_signal, tty, stdin, message: {path, fallback},
+ *                   log: {max_bytes, max_files}, cgroup, pid_private, stop_signal, tty, stdin, stdin_once, message: {path, fallback},
  *                   standby: "gate" | "create", key, hooks: true when the config has some}
  *                  with standby: it is made ahead and not a container yet; state "standby", key (the agent's, opaque) and
  *                  standby_bytes (memory that it holds) are in its record until it is started -> {bytes}
@@ -28,7 +28,18 @@
  *   kill           {containers: [...]}     SIGKILL to all, in one turn
  *   remove         {container}             done when no process of it is left; files go later
  *   exec           {container, argv: [...], timeout_ns, max_output} -> {exit_code, timed_out, output: base64}
- *   shutdown       {}                      ends a shim that holds nothing; refused otherwise */
+ *   shutdown       {}                      ends a shim that holds nothing; refused otherwise
+ *
+ * Streams have a socket of their own, stream.sock beside the other: a connection each, closed when it is over. Frames as above; the client
+ * asks, the shim answers {"ok": {"fds": [names]}} with that many descriptors (SCM_RIGHTS, on its first byte), or {"error": ...}, and closes.
+ * The bytes flow through the descriptors, which the shim does not keep; of the connection's end each side concludes that the other is gone.
+ *   exec   {container, argv, tty, stdin, stdout, stderr: bool}  fds "stdin", "stdout", "stderr" as asked for, or "tty", its master.
+ *          Then {"exit": code}; of a command whose client has gone nobody is told
+ *   attach {container, stdin, stdout, stderr}  fds "stdout", "stderr": copies of what it says from now on, for the client to read;
+ *          "stdin", if it has one, or "tty": to be written, and set in size, not read. Then {"exit": 0} when the container has ended, or an error
+ *          for a client that is too far behind. The client may say {"op": "stdin_end"} once it has closed what it
+ *          writes to: that closes stdin with stdin_once and no terminal, as the end of the connection does; else it ends the stream
+ *   dial   {sandbox, port}  fds "socket": TCP to localhost in the sandbox's network, which may still be connecting */
 #ifndef REPRISE_WIRE_SHIMWIRE_H
 #define REPRISE_WIRE_SHIMWIRE_H
 

@@ -97,6 +97,26 @@ def test_objects_beside(node):
     assert identity(node.pods()["p-n1"]) == identity(first), "the Pod goes on"
 
 
+def test_what_is_large_is_removed_beside(node):
+    """By a helper, after the Pod itself is gone; what a daemon that died left of it goes at the next start."""
+    script = "i=0; while [ $i -lt 3000 ]; do : > /v/f$i; i=$((i + 1)); done; exec sleep 1000"
+    node.write("big.yaml", pod(container(volumeMounts=[{"name": "v", "mountPath": "/v"}], script=script), name="big",
+                               volumes=[{"name": "v", "emptyDir": {}}]))
+    node.start()
+    first = node.wait_pod("big-n1", started)
+    volume = f"{node.reprise.root}/pods/{first['metadata']['uid']}/volumes/kubernetes.io~empty-dir/v"
+    node.wait(lambda: os.path.exists(f"{volume}/f2999"), 20, "the files")
+    node.remove("big.yaml")
+    node.wait_gone("big-n1")
+    deleted = f"{node.reprise.root}/deleted"
+    node.wait(lambda: not os.path.exists(deleted), 20, "the files to be gone")
+    assert not os.path.exists(volume)
+    node.kill()
+    os.makedirs(f"{deleted}/left/behind")
+    node.start()
+    node.wait(lambda: not os.path.exists(deleted), 20, "what was left to be gone")
+
+
 def test_kill_9_and_back(node):
     for name in "abc":
         node.write(f"{name}.yaml", pod(container(), name=name))

@@ -33,4 +33,7 @@ typedef struct {
  * what to do. */
 MUST_USE Err *cri_runtime_open(const CriRuntimeConfig *c, Runtime **ret);
 
+/* A stream of runtime.h from the URL that CRI's Exec, Attach (<port> 0) or PortForward gave: for commands that ask by themselves. */
+MUST_USE Err *cri_stream_dial(uv_loop_t *loop, const char *url, unsigned port, const RuntimeStreamConfig *c, RuntimeStream **ret);
+
 #endif

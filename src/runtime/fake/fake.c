@@ -381,6 +381,27 @@ static void f_pod_uids(Runtime *rt, StrList *out)
         *LIST_ADD(out) = mem_dup_str(p->uid);
 }
 
+static Err *f_stream(Runtime *rt, const char *uid, const char *id, const RuntimeStreamConfig *c, RuntimeStream **ret)
+{
+    const ContainerFact *f = fake_container(fake_pod(fake_of(rt), uid), id);
+    if (!f)
+        return err_new(ERR_NOT_FOUND, 0, "there is no container %s", id);
+    *ret = fake_stream_new(fake_of(rt)->loop, c);
+    return NULL;
+}
+
+static Err *f_port_forward(Runtime *rt, const char *uid, const char *sandbox_id, unsigned port, const RuntimeStreamConfig *c,
+                           RuntimeStream **ret)
+{
+    static const char *const refused[] = {"fail", "connection refused", NULL};
+    RuntimeStreamConfig config = *c;
+    (void)uid;
+    (void)sandbox_id;
+    config.argv = port == 1 ? refused : NULL;
+    *ret = fake_stream_new(fake_of(rt)->loop, &config);
+    return NULL;
+}
+
 static void on_closed(uv_handle_t *h)
 {
     free(h->data);
@@ -422,6 +443,9 @@ Runtime *fake_runtime_new(uv_loop_t *loop)
         .containers_kill = f_containers_kill,
         .container_remove = f_container_remove,
         .exec_sync = f_exec_sync,
+        .exec = f_stream,
+        .attach = f_stream,
+        .port_forward = f_port_forward,
         .pod_uids = f_pod_uids,
         .close = f_close,
     };

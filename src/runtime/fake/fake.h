@@ -31,5 +31,7 @@ void fake_kill_sandbox(Runtime *rt, const char *uid);
 void fake_watch_intent(Runtime *rt, bool (*stored)(void *arg), void *arg);
 /* Keeps the containers over the life of the agent: the callbacks of outstanding requests are dropped. */
 void fake_forget_requests(Runtime *rt);
+/* Its streams, for any that asks: what is written comes back (fake_stream.c). */
+RuntimeStream *fake_stream_new(uv_loop_t *loop, const RuntimeStreamConfig *c);
 
 #endif

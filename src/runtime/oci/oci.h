@@ -25,4 +25,15 @@ typedef struct {
 MUST_USE Err *oci_runtime_open(const OciRuntimeConfig *c, Runtime **ret);
 ImageStore *oci_runtime_images(Runtime *rt);
 
+/* For commands that look at one Pod beside the agent that drives it: nothing is adopted, started or changed. */
+/* What its shim says now; blocks for a moment. ERR_NOT_FOUND, ERR_UNAVAILABLE: no shim runs. Caller owns *out. */
+MUST_USE Err *oci_peek(const char *run_dir, const char *uid, PodFacts *out);
+/* RuntimeOps' exec, attach and port_forward. */
+MUST_USE Err *oci_stream_exec(uv_loop_t *loop, const char *run_dir, const char *uid, const char *id, const RuntimeStreamConfig *c,
+                              RuntimeStream **ret);
+MUST_USE Err *oci_stream_attach(uv_loop_t *loop, const char *run_dir, const char *uid, const char *id, const RuntimeStreamConfig *c,
+                                RuntimeStream **ret);
+MUST_USE Err *oci_stream_port(uv_loop_t *loop, const char *run_dir, const char *uid, const char *sandbox, unsigned port,
+                              const RuntimeStreamConfig *c, RuntimeStream **ret);
+
 #endif

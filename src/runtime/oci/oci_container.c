@@ -117,11 +117,12 @@ static json_t *create_request(const CreateOp *op, const PodShim *p, const char *
     bool hooks = json_object_size(json_object_get(spec, "hooks")) > 0; /* CDI's */
     json_t *standby = op->prepare == PREPARE_OFF ? NULL : json_string(prepare_mode_names[op->prepare]);
     return json_pack(
-        "{s:s,s:s,s:o,s:{s:s,s:I,s:s?,s:s?,s:s?,s:s},s:{s:I,s:i},s:s,s:b,s:s?,s:b,s:b,s:{s:s?,s:b},s:o*,s:s*,s:b}", "op", "create", "container",
+        "{s:s,s:s,s:o,s:{s:s,s:I,s:s?,s:s?,s:s?,s:s},s:{s:I,s:i},s:s,s:b,s:s?,s:b,s:b,s:b,s:{s:s?,s:b},s:o*,s:s*,s:b}", "op", "create", "container",
         op->id, "config", spec, "facts", "name", c->name, "attempt", (json_int_t)c->attempt, "image", c->image, "image_id",
         c->image_id, "spec_hash", c->spec_hash, "log_path", log, "log", "max_bytes", (json_int_t)op->rt->log_max_bytes, "max_files",
         op->rt->log_max_files, "cgroup", cgroup, "pid_private", c->pid == NS_CONTAINER, "stop_signal",
-        c->stop_signal ? c->stop_signal : op->image->stop_signal, "tty", c->tty, "stdin", c->stdin_, "message", "path",
+        c->stop_signal ? c->stop_signal : op->image->stop_signal, "tty", c->tty, "stdin", c->stdin_, "stdin_once",
+        c->stdin_ && c->stdin_once, "message", "path",
         c->termination_message_host_path, "fallback", c->termination_message_from_logs, "standby", standby, "key", op->key, "hooks", hooks);
 }
 
