@@ -324,7 +324,8 @@ static void fill_server_fields(const Agent *a, Pod *pod)
 {
     if (!pod->metadata.uid)
         pod->metadata.uid = os_uuid();
-    pod->metadata.creation_timestamp = (OptTime){true, worker_now()};
+    if (!pod->metadata.creation_timestamp.set)
+        pod->metadata.creation_timestamp = (OptTime){true, worker_now()};
     if (!pod->metadata.name && pod->metadata.generate_name) {
         /* apiserver's names.SimpleNameGenerator: five characters after at most 58. */
         char suffix[7];
@@ -482,8 +483,11 @@ Err *agent_pod_objects(Agent *a, const char *uid, const Objects *objects)
     objects_done(&w->objects);
     w->objects = own;
     prepares_doubt(w);
+    for (size_t i = w->starts.n; i-- > 0;) /* what failed for want of an object may go on now */
+        if (w->starts.v[i].state == START_FAILED && str_eq(w->starts.v[i].reason, "CreateContainerConfigError"))
+            worker_start_fact_clear(w, w->starts.v[i].container);
     (void)worker_save(w, true); /* not saved: said by an event, and tried again */
-    if (!pod_is_terminal(w->rec.pod))
+    if (!worker_has_ended(w))
         worker_setup_volumes(w);
     return NULL;
 }
@@ -517,6 +521,12 @@ void agent_delete_all(Agent *a, int64_t grace_s)
 {
     LIST_EACH(w, &a->workers)
         delete_worker(*w, grace_s);
+}
+
+bool agent_pod_evict(Agent *a, const char *uid, const char *message, bool disruption, int64_t grace_s)
+{
+    Worker *w = worker_of(a, uid);
+    return w && worker_evict(w, message, disruption, grace_s);
 }
 
 size_t agent_pod_count(const Agent *a)

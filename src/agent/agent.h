@@ -41,7 +41,7 @@ MUST_USE Err *agent_open(const AgentConfig *c, Agent **ret);
 /* Lets go of every Pod without touching it: containers go on, records stay. */
 void agent_close(Agent *a);
 
-/* Takes <pod> (validated and defaulted; creationTimestamp and nodeName are filled in here, and uid when it has none) and runs it. Of
+/* Takes <pod> (validated and defaulted; nodeName is filled in here, uid and creationTimestamp when it has none) and runs it. Of
  * <objects> (borrowed for the call) it keeps copies of those that the Pod reads. A Pod that comes with a terminal phase in its status
  * (refused: plan/admit.h) is recorded, and nothing of it is started. If a Pod of that namespace and name is recorded under root
  * already, it is adopted when its spec is equal (*ret_adopted), replaced when it is terminal, refused otherwise (ERR_EXISTS); one that
@@ -55,10 +55,18 @@ void agent_pod_adopt_all(Agent *a, StrVec *problems);
 /* Other ConfigMaps, Secrets and claims for a Pod: copies of what it reads replace those it has. Its volumes are updated in place, env
  * at the next start, as under the kubelet. ERR_NOT_FOUND. */
 MUST_USE Err *agent_pod_objects(Agent *a, const char *uid, const Objects *objects);
+/* What others changed of a Pod, taken from <now>: metadata but name, uid and deletion; of the spec what an update may change (images,
+ * activeDeadlineSeconds, terminationGracePeriodSeconds, tolerations, more ephemeral containers); conditions of others. A container whose
+ * image is another is restarted, what waited for the old image waits no more; downward API volumes follow. ERR_NOT_FOUND. */
+MUST_USE Err *agent_pod_update(Agent *a, const char *uid, const Pod *now);
 /* Begins to delete a Pod: grace in seconds, or < 0 for the Pod's own. Calling again may only shorten it. done() is told, again for one
  * that had ended before. ERR_NOT_FOUND. */
 MUST_USE Err *agent_pod_delete(Agent *a, const char *uid, int64_t grace_s);
 void agent_delete_all(Agent *a, int64_t grace_s);
+
+/* Ends a Pod that has to make room: Failed, with reason Evicted and <message>, which an event says too, and, with <disruption>, the condition
+ * DisruptionTarget. What its containers were stays in the status. false: no such Pod, or it is ending or has ended already. */
+bool agent_pod_evict(Agent *a, const char *uid, const char *message, bool disruption, int64_t grace_s);
 
 /* The agent's Pods, in no order: an index is good until the next Pod is added or forgotten, a uid until its Pod is forgotten. */
 size_t agent_pod_count(const Agent *a);

@@ -9,7 +9,7 @@
 
 struct StartOp {
     Worker *w;
-    char *container, *sandbox_id, *image_id, *id;
+    char *container, *sandbox_id, *image, *image_id, *id;
     uint32_t attempt;
     bool standby; /* <id> was prepared ahead */
     int64_t pull_started_ns;
@@ -24,6 +24,7 @@ static void start_op_free(StartOp *op)
     if (!op->w->closed)
         op->w->agent->starting--;
     worker_unref(op->w);
+    free(op->image);
     free(op->image_id);
     err_free(op->pull_failed);
     free(op->container);
@@ -80,6 +81,19 @@ static void start_failed(StartOp *op, const char *default_reason, Err *err)
     }
     err_free(err);
     start_op_free(op);
+}
+
+/* The container's image was changed while we were at it: what was found for the old one must not be started as the new one. The plan
+ * asks for another start. */
+static bool give_up_old(StartOp *op)
+{
+    Worker *w = op->w;
+    if (w->closed || str_eq(worker_container(w, op->container)->image, op->image))
+        return false;
+    worker_start_fact_clear(w, op->container);
+    worker_dirty(w);
+    start_op_free(op);
+    return true;
 }
 
 /* --- start ------------------------------------------------------------------------------------------------------- */
@@ -172,6 +186,8 @@ static void on_created(void *arg, const char *id, Err *err)
 static void make_plainly(StartOp *op)
 {
     Worker *w = op->w;
+    if (give_up_old(op))
+        return;
     const Container *c = worker_container(w, op->container);
     Runtime *rt = w->agent->cfg.rt;
     SCOPED(making_done) Making m = {0};
@@ -263,6 +279,10 @@ static void on_image(void *arg, const char *image_id, Err *err)
 {
     StartOp *op = arg;
     Worker *w = op->w;
+    if (give_up_old(op)) {
+        err_free(err);
+        return;
+    }
     if (err && !w->closed && op->pulling && !op->pull_failed && use_imported(op, err))
         return;
     if (err && op->pull_failed) { /* nothing was imported: the pull's own error is the one to tell */
@@ -356,6 +376,7 @@ void start_container(Worker *w, const Container *c, const char *sandbox_id, uint
     op->w = worker_ref(w);
     op->container = mem_dup_str(c->name);
     op->sandbox_id = mem_dup_str(sandbox_id);
+    op->image = mem_dup_str(c->image);
     op->attempt = attempt;
     if (str_eq(c->image_pull_policy, "Always")) {
         pull_image(op, c);

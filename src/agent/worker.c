@@ -226,6 +226,18 @@ bool worker_save(Worker *w, bool durable)
     return true;
 }
 
+void worker_save_soon(Worker *w)
+{
+    w->unsaved = true;
+    arm_save(w, SAVE_AFTER_MS * NS_PER_MS);
+}
+
+bool worker_has_ended(const Worker *w)
+{
+    const char *phase = w->rec.pod->status.phase;
+    return str_eq(phase, "Succeeded") || str_eq(phase, "Failed");
+}
+
 static void release_binds(Worker *w)
 {
     for (size_t i = 0; i < w->to_release.n; i++) /* teardown does it at last */
@@ -383,6 +395,7 @@ void worker_turn(Worker *w)
     pod_facts_done(&facts);
     if (p.finished && act && !w->done_told) {
         w->done_told = true;
+        worker_give_back(w);
         worker_tell_done(w);
     }
 }

@@ -7,7 +7,8 @@
  *   prepare.c  standbys: the next attempts, made ahead
  *   notify.c   what the owner is told, when there is time
  *   hooks.c    postStart and preStop
- *   evict.c    emptyDir volumes over their sizeLimit
+ *   evict.c    Pods that are evicted; emptyDir volumes over their sizeLimit
+ *   update.c   what others change of a Pod that runs
  *   probes.c   when the core's probe machines say so, the probe itself */
 #ifndef REPRISE_AGENT_WORKER_H
 #define REPRISE_AGENT_WORKER_H
@@ -145,7 +146,11 @@ void worker_kill_now(Worker *w, const Plan *p);
 /* Makes it durable that the Pod is to end (ACT_KILL_POD). */
 void worker_begin_end(Worker *w, const char *reason, int64_t grace_ns);
 
-/* evict.c: looks after emptyDir size limits from now on. */
+/* evict.c: ends the Pod as agent_pod_evict() says; false: it is ending, or has ended, already. */
+bool worker_evict(Worker *w, const char *message, bool disruption, int64_t grace_s);
+/* What an evicted Pod's volumes hold goes when it has ended, not when the Pod is deleted: it had to make room. */
+void worker_give_back(Worker *w);
+/* Looks after emptyDir size limits from now on. */
 void worker_watch_usage(Worker *w);
 
 /* The disk begins to work on the intents so far: for all Pods that follow while it does, once more for all. */
@@ -154,6 +159,8 @@ void agent_commit_intents(Agent *a);
 bool worker_may_start(Worker *w);
 /* Writes the record; a failure is an event, and tried again later. */
 bool worker_save(Worker *w, bool durable);
+void worker_save_soon(Worker *w); /* in some 20 ms, without fsync */
+bool worker_has_ended(const Worker *w); /* Succeeded or Failed: it mounts nothing any more */
 /* Old subPath binds and termination files of <container> go when there is time. */
 void worker_release_later(Worker *w, const char *container);
 

@@ -207,3 +207,18 @@ char *quantity_canonical(const char *q)
         add_decimal(&s, v.nano, v.format == DECIMAL_EXPONENT ? DECIMAL_EXPONENT : DECIMAL_SI);
     return str_take(&s);
 }
+
+char *quantity_binary(int64_t v)
+{
+    U128 n = v < 0 ? (U128)(-(__int128)v) : (U128)v;
+    Str s = {0};
+    if (v < 0)
+        str_add_c(&s, '-');
+    if (n == 0)
+        str_add_c(&s, '0');
+    else if (n < 1024)
+        add_decimal(&s, n * NANO, DECIMAL_SI);
+    else
+        add_binary(&s, n * NANO);
+    return str_take(&s);
+}

@@ -13,5 +13,7 @@ bool quantity_value(const char *q, int64_t *ret);
 int quantity_cmp(const char *a, const char *b);
 /* The canonical text ("1000m" -> "1", "1024Mi" -> "1Gi"). Caller frees; NULL if not a quantity. */
 MUST_USE char *quantity_canonical(const char *q);
+/* Go's NewQuantity(v, BinarySI).String(): "100Mi", "1000" below 1024. Caller frees. In DecimalSI it is quantity_canonical() of v's digits. */
+MUST_USE char *quantity_binary(int64_t v);
 
 #endif

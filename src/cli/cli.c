@@ -27,6 +27,7 @@ const CliOption *cli_option_at(const CliCommand *c, size_t i)
         size_t n;
     } groups[] = {
         {c->options, c->n_options},
+        {cli_api_options, c->flags & CLI_API ? n_cli_api_options : 0},
         {cli_gates_options, c->flags & CLI_GATES ? n_cli_gates_options : 0},
         {cli_runtime_options, c->flags & CLI_RUNTIME ? n_cli_runtime_options : 0},
         {cli_node_options, c->flags & CLI_NODE ? n_cli_node_options : 0},
@@ -211,9 +212,9 @@ static bool value_allowed(const CliOption *o, const char *value)
 static int take_option(CliArgs *a, const CliOption *o, const char *attached, char **argv, int argc, int *i)
 {
     if (!o->arg) {
-        if (attached)
-            return cli_usage(a, "option --%s takes no value", o->name);
-        add_given(a, o, "");
+        if (attached && !str_eq(attached, "true") && !str_eq(attached, "false"))
+            return cli_usage(a, "option --%s is a switch: give no value, true or false", o->name);
+        add_given(a, o, str_or(attached, "true"));
         return -1;
     }
     if (!attached && *i + 1 >= argc)
@@ -234,7 +235,7 @@ static int take_switches(CliArgs *a, const char *letters)
             return cli_usage(a, "unknown option -%c", *letters);
         if (o->arg)
             return cli_usage(a, "option -%c needs a value: give it apart from the others", *letters);
-        add_given(a, o, "");
+        add_given(a, o, "true");
     }
     return -1;
 }
@@ -336,7 +337,17 @@ const char *cli_opt(const CliArgs *a, const char *name)
 
 bool cli_flag(const CliArgs *a, const char *name)
 {
-    return cli_opt(a, name) != NULL;
+    const char *value = cli_opt(a, name);
+    return value && !(must_option(a, name)->arg == NULL && str_eq(value, "false"));
+}
+
+bool cli_given(const CliArgs *a, const char *name)
+{
+    const CliOption *o = must_option(a, name);
+    for (size_t i = 0; i < a->n_given; i++)
+        if (a->given[i].option == o)
+            return true;
+    return false;
 }
 
 StrVec cli_opt_all(const CliArgs *a, const char *name)
@@ -424,19 +435,27 @@ static Err *list_directory(DIR *d, const char *path, StrVec *files)
     return NULL;
 }
 
-static Err *read_manifests(const char *const *paths, size_t n, const FeatureGates *gates, Objects *objs, DocReports *reports)
+Err *cli_manifest_files(const char *const *paths, size_t n, StrVec *files)
 {
-    SCOPED(strvec_done) StrVec files = {0};
     for (size_t i = 0; i < n; i++) {
         SCOPED(dir_close) DIR *d = str_eq(paths[i], "-") ? NULL : opendir(paths[i]);
         if (!d) {
-            strvec_add(&files, paths[i]);
+            strvec_add(files, paths[i]);
             continue;
         }
-        Err *e = list_directory(d, paths[i], &files);
+        Err *e = list_directory(d, paths[i], files);
         if (e)
             return e;
     }
+    return NULL;
+}
+
+static Err *read_manifests(const char *const *paths, size_t n, const FeatureGates *gates, Objects *objs, DocReports *reports)
+{
+    SCOPED(strvec_done) StrVec files = {0};
+    Err *none = cli_manifest_files(paths, n, &files);
+    if (none)
+        return none;
     for (size_t i = 0; i < files.n; i++) {
         SCOPED(str_done) Str text = {0};
         Err *e = cli_read_file(files.v[i], &text);

@@ -33,7 +33,7 @@ enum {
 typedef struct {
     const char *name;   /* "until": --until */
     char letter;        /* 'o': -o; 0 = none */
-    const char *arg;    /* "DURATION"; NULL = a switch without value */
+    const char *arg;    /* "DURATION"; NULL = a switch, on or off (--name, --name=true, --name=false) */
     const char *values; /* "json yaml": the only values allowed, and what completion offers; NULL = any */
     const char *def;    /* cli_opt() when not given; NULL = none */
     const char *help;   /* one line, lower case, no full stop */
@@ -46,6 +46,7 @@ typedef struct {
 #define CLI_GATES 4u      /* has --feature-gates */
 #define CLI_RUNTIME 8u    /* has --runtime and what belongs to it */
 #define CLI_HIDDEN 16u    /* not listed in help */
+#define CLI_API 32u       /* speaks to the node's API: has --api-socket and --namespace */
 
 typedef struct {
     const char *name;    /* "run"; "image import" for a subcommand */
@@ -62,8 +63,8 @@ typedef struct {
 extern const CliCommand cli_commands[]; /* commands.c; subcommands follow their command */
 extern const size_t n_cli_commands;
 /* The options that a flag adds to a command: --root, ..., --oci-runtime, ..., --feature-gates, and --help of all. */
-extern const CliOption cli_node_options[], cli_runtime_options[], cli_gates_options[], cli_common_options[];
-extern const size_t n_cli_node_options, n_cli_runtime_options, n_cli_gates_options, n_cli_common_options;
+extern const CliOption cli_node_options[], cli_runtime_options[], cli_gates_options[], cli_common_options[], cli_api_options[];
+extern const size_t n_cli_node_options, n_cli_runtime_options, n_cli_gates_options, n_cli_common_options, n_cli_api_options;
 
 /* By full name ("image import"); NULL if there is none. */
 const CliCommand *cli_command(const char *name);
@@ -78,7 +79,7 @@ const char *cli_suggest(const char *prefix, const char *word);
 
 typedef struct {
     const CliCommand *command;
-    struct { const CliOption *option; const char *value; } *given; /* in order; value "" for a switch */
+    struct { const CliOption *option; const char *value; } *given; /* in order; "true" or "false" for a switch */
     size_t n_given;
     const char **operands; /* borrowed from argv; operands[n] == NULL */
     size_t n;
@@ -94,7 +95,8 @@ MUST_USE int cli_parse(const char *command, int argc, char **argv, CliArgs *a);
 const CliCommand *cli_sub(int argc, char **argv, int *code);
 /* Value of --name: the last one given, else the table's default, else NULL. Aborts on a name without a row. */
 const char *cli_opt(const CliArgs *a, const char *name);
-bool cli_flag(const CliArgs *a, const char *name);
+bool cli_flag(const CliArgs *a, const char *name); /* a switch is on; another option has a value */
+bool cli_given(const CliArgs *a, const char *name); /* on the command line, whatever its value */
 /* The values of a repeatable option, in order. Caller strvec_done()s. */
 StrVec cli_opt_all(const CliArgs *a, const char *name);
 /* --name as a duration ("90s", "2m", plain seconds; not negative); *ret_ns is left alone when it is not given. */
@@ -108,6 +110,8 @@ MUST_USE Err *cli_gates(const CliArgs *a, FeatureGates *g);
 
 /* Reads one file ("-" = stdin), at most 4 MiB. */
 MUST_USE Err *cli_read_file(const char *path, Str *ret);
+/* The files behind paths of manifests: a directory's *.yaml, *.yml and *.json in name order, not below. */
+MUST_USE Err *cli_manifest_files(const char *const *paths, size_t n, StrVec *files);
 /* Reads manifests: files, "-", and directories (their *.yaml, *.yml, *.json in name order, not below). Adds to <objs>, one
  * report a document. ERR_INVALID: a file cannot be read, or is not YAML or JSON at all. */
 MUST_USE Err *cli_read_manifests(const char *const *paths, size_t n, const FeatureGates *gates, Objects *objs,

@@ -7,6 +7,8 @@
 
 #include "api/quantity.h"
 #include "cli/cli.h"
+#include "cli/cmd_node_init.h"
+#include "cli/house_options.h"
 #include "cli/node_config.h"
 #include "cli/plan_options.h"
 #include "cli/runtime.h"
@@ -64,6 +66,8 @@ static Err *node_options(const CliArgs *a, DaemonConfig *c, Log *log)
     Err *e = cli_gates(a, &c->gates);
     if (!e)
         e = cli_plan_options(a, &c->plan, &c->prepare_memory_bytes);
+    if (!e)
+        e = cli_house_options(a, &c->housekeeping);
     return e ? e : reserved_option(a, c);
 }
 
@@ -102,7 +106,12 @@ int cmd_node(int argc, char **argv)
     int code = cli_parse("node", argc, argv, &a);
     if (code >= 0)
         return code;
+    bool init = cli_flag(&a, "init");
+    if (!init && (a.n || cli_flag(&a, "san") || cli_flag(&a, "tokens")))
+        return cli_usage(&a, "%s is only for --init", a.n ? "a directory" : cli_flag(&a, "san") ? "--san" : "--tokens");
     const char *file = cli_opt(&a, "config");
+    if (!file && !init && fs_exists(NODE_CONFIG_FILE))
+        file = NODE_CONFIG_FILE;
     size_t errors = 0;
     Err *e = file ? node_config_read(&a, file, &keep, &errors) : NULL;
     if (errors)
@@ -121,6 +130,10 @@ int cmd_node(int argc, char **argv)
         e = node_options(&a, &c, &log);
     if (e)
         return cli_fail(e);
+    if (init) {
+        e = node_init(&a, c.node_name);
+        return e ? cli_fail(e) : EXIT_OK;
+    }
     (void)signal(SIGPIPE, SIG_IGN);
     SCOPED(fd_close) int notify = sd_open();
     c.notify_fd = notify;

@@ -1,6 +1,7 @@
 /* commands.c - the table of commands and options. See cli.h for what it drives. Add a row here, say it in docs/man/, and
  * `make test` is content. */
 #include "cli/cli.h"
+#include "plan/eviction.h"
 
 /* Weak: the unit tests and the lints link this table without the commands; their rows then have no function. */
 #define COMMAND_FN(name) int name(int argc, char **argv) __attribute__((weak))
@@ -18,9 +19,17 @@ COMMAND_FN(cmd_image);
 COMMAND_FN(cmd_doctor);
 COMMAND_FN(cmd_volume_usage);
 COMMAND_FN(cmd_remove_deleted);
+COMMAND_FN(cmd_disk_usage);
 COMMAND_FN(cmd_version);
 COMMAND_FN(cmd_completion);
 COMMAND_FN(cmd_help);
+COMMAND_FN(cmd_get);
+COMMAND_FN(cmd_describe);
+COMMAND_FN(cmd_logs);
+COMMAND_FN(cmd_apply);
+COMMAND_FN(cmd_events);
+COMMAND_FN(cmd_wait);
+COMMAND_FN(cmd_complete);
 
 #define OPTIONS(t) .options = (t), .n_options = ARRAY_LEN(t)
 
@@ -55,8 +64,16 @@ const CliOption cli_runtime_options[] = {
     {.name = "runtime-request-timeout", .arg = "DURATION", .def = "2m", .help = "of calls to the CRI runtime, but pulls"},
     {.name = "cri-events", .arg = "SOURCE", .values = "auto cri containerd relist", .def = "auto",
      .help = "how ends are learnt over CRI: its events, containerd's, or listing again"},
+    {.name = "container-log-max-size", .arg = "QUANTITY", .def = "10Mi", .help = "a container's log is rotated when it is larger"},
+    {.name = "container-log-max-files", .arg = "N", .def = "5", .help = "log files kept of a container, the current one too; at least 2"},
 };
 const size_t n_cli_runtime_options = ARRAY_LEN(cli_runtime_options);
+
+const CliOption cli_api_options[] = {
+    {.name = "namespace", .letter = 'n', .arg = "NAMESPACE", .help = "namespace of the objects (default)"},
+    {.name = "api-socket", .arg = "FILE", .help = "socket of the node's API ($REPRISE_API_SOCKET, else /run/reprise/api.sock)"},
+};
+const size_t n_cli_api_options = ARRAY_LEN(cli_api_options);
 
 const CliOption cli_gates_options[] = {
     {.name = "feature-gates", .arg = "NAME=BOOL,...",
@@ -83,12 +100,27 @@ static const CliOption run_options[] = {
     PLAN_OPTIONS,
 };
 static const CliOption node_command_options[] = {
-    {.name = "config", .arg = "FILE", .help = "a NodeConfig, with a field for each option; options win"},
+    {.name = "config", .arg = "FILE", .help = "a NodeConfig, with a field for each option; options win (/etc/reprise/node.yaml, if it is there)"},
     {.name = "node-name", .arg = "NAME", .help = "this node's name, in the names of its Pods (the host name)"},
     {.name = "pod-manifest-path", .arg = "DIR", .def = "/etc/reprise/manifests", .help = "directory of the Pods to run"},
+    {.name = "init", .help = "make certificates, kubeconfigs and a NodeConfig in DIR (/etc/reprise), and end"},
+    {.name = "san", .arg = "NAME", .repeat = true, .help = "with --init: another name or address in the server's certificate"},
+    {.name = "tokens", .help = "with --init: make bearer tokens, too"},
     {.name = "max-pods", .arg = "N", .def = "110", .help = "Pods that may run here"},
     {.name = "system-reserved", .arg = "cpu=Q,memory=Q", .help = "what Pods may not ask for"},
     PLAN_OPTIONS,
+    {.name = "eviction-hard", .arg = "SIGNAL<QUANTITY,...", .def = EVICTION_HARD_DEFAULT,
+     .help = "Pods are evicted at once below these, such as memory.available<100Mi,nodefs.available<10%; the kubelet's defaults"},
+    {.name = "eviction-soft", .arg = "SIGNAL<QUANTITY,...", .help = "Pods are evicted when it stays below these for a grace period"},
+    {.name = "eviction-soft-grace-period", .arg = "SIGNAL=DURATION,...", .help = "those grace periods, for each soft threshold"},
+    {.name = "eviction-minimum-reclaim", .arg = "SIGNAL=QUANTITY,...", .help = "how much more than a threshold is to be freed"},
+    {.name = "eviction-pressure-transition-period", .arg = "DURATION", .def = "5m", .help = "how long a condition stays when it is over"},
+    {.name = "eviction-max-pod-grace-period", .arg = "SECONDS", .def = "0",
+     .help = "that Pods have to stop in when they are evicted by a soft threshold; -1: their own"},
+    {.name = "image-gc-high-threshold", .arg = "PERCENT", .def = "85", .help = "unused images go when more of their disk is used; 100: never"},
+    {.name = "image-gc-low-threshold", .arg = "PERCENT", .def = "80", .help = "until no more than this is used"},
+    {.name = "minimum-image-ttl-duration", .arg = "DURATION", .def = "2m", .help = "younger images stay"},
+    {.name = "image-maximum-gc-age", .arg = "DURATION", .def = "0s", .help = "images that were not used for longer go; 0: none do"},
     {.name = "log-format", .arg = "FORMAT", .values = "logfmt json", .def = "logfmt", .help = "of the lines on stderr"},
     {.name = "log-level", .arg = "LEVEL", .values = "debug info warn error", .def = "info", .help = "lines below it are left out"},
 };
@@ -114,6 +146,74 @@ static const CliOption port_forward_options[] = {
     {.name = "address", .arg = "ADDRESS[,ADDRESS]", .values = "localhost 0.0.0.0", .hint = true, .def = "localhost",
      .help = "addresses to listen on; localhost is 127.0.0.1 and ::1"},
     STREAM_RUNTIME,
+};
+#define API_FORMATS "json yaml name wide jsonpath= custom-columns="
+#define API_FILES                                                                                                      \
+    {.name = "filename", .letter = 'f', .arg = "FILE", .repeat = true, .help = "manifests that name the objects: files, directories, - is stdin"}
+#define API_SELECTOR {.name = "selector", .letter = 'l', .arg = "LABELS", .help = "only objects with these labels: a=b,c!=d,e in (f,g),!h"}
+#define API_FIELDS {.name = "field-selector", .arg = "FIELDS", .help = "only objects with these fields: status.phase=Running"}
+#define API_ALL_NAMESPACES {.name = "all-namespaces", .letter = 'A', .help = "objects of all namespaces"}
+#define API_CHUNK_SIZE {.name = "chunk-size", .arg = "NUMBER", .def = "500", .help = "objects asked for at once; 0 all"}
+#define API_IGNORE {.name = "ignore-not-found", .help = "an object that is not there is no error"}
+#define API_MANAGED {.name = "show-managed-fields", .help = "with -o json or yaml: show who owns which field, too"}
+#define API_NO_HEADERS {.name = "no-headers", .help = "do not print the names of the columns"}
+static const CliOption get_options[] = {
+    {.name = "output", .letter = 'o', .arg = "FORMAT", .values = API_FORMATS, .hint = true, .help = "instead of the table: one of json, yaml, name, wide, jsonpath=TEMPLATE, custom-columns=SPEC"},
+    {.name = "watch", .letter = 'w', .help = "print the objects, and every change, until Ctrl-C"},
+    {.name = "watch-only", .help = "print only changes"},
+    {.name = "output-watch-events", .help = "say of each change what it is: ADDED, MODIFIED, DELETED"},
+    API_SELECTOR, API_FIELDS, API_ALL_NAMESPACES, API_FILES,
+    {.name = "label-columns", .letter = 'L', .arg = "LABEL,...", .repeat = true, .help = "a column more for each of these labels"},
+    {.name = "show-labels", .help = "all labels as the last column"},
+    {.name = "sort-by", .arg = "PATH", .values = ".metadata.name .metadata.creationTimestamp", .hint = true, .help = "order by a field"},
+    API_NO_HEADERS, API_IGNORE, API_MANAGED, API_CHUNK_SIZE,
+};
+static const CliOption describe_options[] = {
+    API_SELECTOR, API_ALL_NAMESPACES, API_FILES,
+    {.name = "show-events", .def = "true", .help = "with the object's events; of several objects only when given"},
+    API_CHUNK_SIZE,
+};
+static const CliOption logs_options[] = {
+    {.name = "container", .letter = 'c', .arg = "NAME", .help = "container, instead of the Pod's default one"},
+    {.name = "follow", .letter = 'f', .help = "go on as the log grows, until the container ends"},
+    {.name = "previous", .letter = 'p', .help = "the log of the attempt before this one"},
+    {.name = "tail", .arg = "LINES", .def = "-1", .help = "only the last lines; -1 all, with a selector 10"},
+    {.name = "since", .arg = "DURATION", .help = "only what is newer: 5s, 2m, 3h"},
+    {.name = "since-time", .arg = "TIME", .help = "only what is newer than this moment (RFC 3339)"},
+    {.name = "timestamps", .help = "with the time of each line"},
+    {.name = "limit-bytes", .arg = "NUMBER", .help = "at most so many bytes of each log"},
+    {.name = "all-containers", .help = "of all containers, init containers first"},
+    {.name = "prefix", .help = "begin each line with Pod and container"},
+    API_SELECTOR,
+    {.name = "max-log-requests", .arg = "NUMBER", .def = "5", .help = "logs to follow at once with a selector"},
+    {.name = "ignore-errors", .help = "go on with the others when one log cannot be read"},
+};
+static const CliOption apply_options[] = {
+    API_FILES,
+    {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "json yaml name jsonpath=", .hint = true, .help = "print the objects as they are then, in this form"},
+    {.name = "dry-run", .arg = "MODE", .values = "none server", .def = "none", .help = "server: check it all, change nothing"},
+    {.name = "force-conflicts", .help = "take over fields that somebody else manages"},
+    {.name = "field-manager", .arg = "NAME", .def = "reprise", .help = "who owns the fields that are set"},
+    {.name = "validate", .arg = "MODE", .values = "strict warn ignore", .def = "strict", .help = "what becomes of unknown and repeated fields"},
+    API_SELECTOR, API_MANAGED,
+};
+static const CliOption events_options[] = {
+    {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "json yaml name jsonpath=", .hint = true, .help = "instead of the table"},
+    {.name = "for", .arg = "TYPE/NAME", .help = "only events about this object"},
+    {.name = "types", .arg = "TYPE,...", .values = "Normal Warning", .hint = true, .repeat = true, .help = "only events of these types"},
+    {.name = "watch", .letter = 'w', .help = "and those to come, until Ctrl-C"},
+    API_ALL_NAMESPACES, API_NO_HEADERS, API_MANAGED, API_CHUNK_SIZE,
+};
+static const CliOption wait_options[] = {
+    {.name = "for", .arg = "WHAT", .values = "create delete condition=Ready condition=AllContainersRestarting=false jsonpath=", .hint = true, .repeat = true,
+     .help = "create, delete, condition=TYPE[=STATUS], jsonpath=PATH[=VALUE]; of several, one after the other"},
+    {.name = "timeout", .arg = "DURATION", .def = "30s", .help = "0 looks once, negative waits a week"},
+    {.name = "all", .help = "all objects of the type"},
+    {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "json yaml name jsonpath=", .hint = true, .help = "print the objects, in this form"},
+    API_SELECTOR, API_FIELDS, API_ALL_NAMESPACES, API_FILES, API_MANAGED,
+};
+static const CliOption complete_options[] = {
+    {.name = "words", .help = "what follows are the words of a command line, from the command's name on"},
 };
 static const CliOption validate_options[] = {
     {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "text json yaml", .def = "text",
@@ -169,6 +269,10 @@ static const CliOption json_options[] = {
     {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "json", .help = "print JSON"},
 };
 
+#define API_TYPES                                                                                                      \
+    "TYPE is pods (po), configmaps (cm), secrets, persistentvolumeclaims (pvc), events (ev), namespaces (ns), nodes (no),\n"   \
+    "serviceaccounts (sa), or all (pods), as kubectl takes it. Exit status: 0, or 1 when something failed."
+
 const CliCommand cli_commands[] = {
     {.name = "run", .run = cmd_run, .usage = "[OPTIONS] FILE...", .summary = "run a Pod on this machine, in the foreground",
      .about = "FILE is a Kubernetes v1 Pod in YAML or JSON, with the ConfigMaps, Secrets and PersistentVolumeClaims it uses;\n"
@@ -182,10 +286,26 @@ const CliCommand cli_commands[] = {
      .about = "For Pods that `reprise run --keep` left, or whose `reprise run` was killed. A Pod that a running `reprise run`\n"
               "drives is deleted there, with Ctrl-C.",
      OPTIONS(delete_options), .min_operands = 1, .max_operands = -1, .flags = CLI_NODE | CLI_RUNTIME},
-    {.name = "node", .run = cmd_node, .usage = "[OPTIONS]", .summary = "run the Pods of a directory, as a daemon",
+    {.name = "get", .run = cmd_get, .usage = "[OPTIONS] TYPE[,TYPE] [NAME...] | TYPE/NAME... | -f FILE", .summary = "show objects of the node's API",
+     .about = API_TYPES, OPTIONS(get_options), .max_operands = -1, .flags = CLI_API},
+    {.name = "describe", .run = cmd_describe, .usage = "[OPTIONS] TYPE [NAME or its beginning...] | TYPE/NAME... | -f FILE",
+     .summary = "say all about objects of the node's API", .about = API_TYPES, OPTIONS(describe_options), .max_operands = -1, .flags = CLI_API},
+    {.name = "logs", .run = cmd_logs, .usage = "[OPTIONS] POD [CONTAINER] | -l LABELS", .summary = "print the log of a Pod's container",
+     .about = "POD may be written pod/NAME. Exit status: 0, or 1 when something failed.", OPTIONS(logs_options), .max_operands = 2,
+     .flags = CLI_API},
+    {.name = "events", .run = cmd_events, .usage = "[OPTIONS]", .summary = "list what happened to objects of the node's API",
+     OPTIONS(events_options), .max_operands = 0, .flags = CLI_API},
+    {.name = "wait", .run = cmd_wait, .usage = "[OPTIONS] TYPE NAME... | TYPE/NAME... | TYPE -l LABELS | TYPE --all --for=WHAT",
+     .summary = "wait until objects are as asked for",
+     .about = "Exit status: 0 when all are, 1 when the time is over or something failed.", OPTIONS(wait_options), .max_operands = -1,
+     .flags = CLI_API},
+    {.name = "apply", .run = cmd_apply, .usage = "[OPTIONS] -f FILE...", .summary = "make objects of the node's API as manifests say",
+     .about = "Server-side apply: what the manifests do not say stays as it is. Exit status: 0, or 1 when something failed.",
+     OPTIONS(apply_options), .max_operands = 0, .flags = CLI_API},
+    {.name = "node", .run = cmd_node, .usage = "[OPTIONS] | --init [DIR]", .summary = "run the Pods of a directory, as a daemon",
      .about = "Files that come, change and go are Pods that are started, replaced and ended. SIGTERM leaves the Pods running and the next\n"
               "one takes them over; SIGHUP looks at the directory at once. One for each --root.",
-     OPTIONS(node_command_options), .max_operands = 0, .flags = CLI_NODE | CLI_RUNTIME | CLI_GATES},
+     OPTIONS(node_command_options), .max_operands = 1, .flags = CLI_NODE | CLI_RUNTIME | CLI_GATES},
     {.name = "exec", .run = cmd_exec, .usage = "[-i] [-t] [NAMESPACE/]POD [-c CONTAINER] -- COMMAND [ARGUMENT...]",
      .summary = "run a command in a container of a running Pod",
      .about = "Exit status: the command's; 1 also when it could not be run.",
@@ -232,11 +352,15 @@ const CliCommand cli_commands[] = {
     {.name = "volume-usage", .run = cmd_volume_usage, .usage = "UID",
      .summary = "say which emptyDir of a Pod is over its sizeLimit (the agent's helper)", .min_operands = 1, .max_operands = 1,
      .flags = CLI_NODE | CLI_HIDDEN},
+    {.name = "disk-usage", .run = cmd_disk_usage, .usage = "", .summary = "count what directories take (the agent's helper)", .max_operands = 0,
+     .flags = CLI_HIDDEN},
     {.name = "remove-deleted", .run = cmd_remove_deleted, .usage = "", .summary = "remove what is left of Pods that are gone (the agent's helper)",
      .flags = CLI_NODE | CLI_HIDDEN},
     {.name = "version", .run = cmd_version, .usage = "[OPTIONS]", .summary = "print the version", OPTIONS(json_options)},
     {.name = "completion", .run = cmd_completion, .usage = "bash|zsh|fish", .summary = "print a shell's completion script",
      .min_operands = 1, .max_operands = 1},
+    {.name = "complete", .run = cmd_complete, .usage = "COMMAND [WORD...]", .summary = "print what may come next (the completions' helper)",
+     OPTIONS(complete_options), .max_operands = -1, .flags = CLI_HIDDEN | CLI_API},
     {.name = "help", .run = cmd_help, .usage = "[COMMAND]", .summary = "show help", .max_operands = 2},
 };
 const size_t n_cli_commands = ARRAY_LEN(cli_commands);

@@ -2,12 +2,15 @@
 
 #include "api/quantity.h"
 #include "base/clock.h"
+#include "plan/eviction.h"
 #include "wire/yaml.h"
 
 #define API_VERSION "reprise.io/v1alpha1"
 #define KIND "NodeConfig"
 
-typedef enum { NC_STRING, NC_PATH, NC_DURATION, NC_QUANTITY, NC_COUNT, NC_BOOLS, NC_RESOURCES } NodeFieldKind;
+typedef enum { NC_STRING, NC_PATH, NC_DURATION, NC_QUANTITY, NC_COUNT, NC_INTEGER, NC_PERCENT, NC_BOOLS, NC_RESOURCES,
+               /* a map of eviction signals to thresholds; to grace periods; to minimum reclaims */
+               NC_THRESHOLDS, NC_GRACES, NC_MINIMUMS } NodeFieldKind;
 static const struct NodeField {
     const char *json, *option;
     NodeFieldKind kind;
@@ -31,6 +34,18 @@ static const struct NodeField {
     {"featureGates", "feature-gates", NC_BOOLS},
     {"maxPods", "max-pods", NC_COUNT},
     {"systemReserved", "system-reserved", NC_RESOURCES},
+    {"evictionHard", "eviction-hard", NC_THRESHOLDS},
+    {"evictionSoft", "eviction-soft", NC_THRESHOLDS},
+    {"evictionSoftGracePeriod", "eviction-soft-grace-period", NC_GRACES},
+    {"evictionMinimumReclaim", "eviction-minimum-reclaim", NC_MINIMUMS},
+    {"evictionPressureTransitionPeriod", "eviction-pressure-transition-period", NC_DURATION},
+    {"evictionMaxPodGracePeriod", "eviction-max-pod-grace-period", NC_INTEGER},
+    {"imageGCHighThresholdPercent", "image-gc-high-threshold", NC_PERCENT},
+    {"imageGCLowThresholdPercent", "image-gc-low-threshold", NC_PERCENT},
+    {"imageMinimumGCAge", "minimum-image-ttl-duration", NC_DURATION},
+    {"imageMaximumGCAge", "image-maximum-gc-age", NC_DURATION},
+    {"containerLogMaxSize", "container-log-max-size", NC_QUANTITY},
+    {"containerLogMaxFiles", "container-log-max-files", NC_COUNT},
     {"logFormat", "log-format", NC_STRING},
     {"logLevel", "log-level", NC_STRING},
 };
@@ -71,6 +86,20 @@ static void not_one_of(Report *r, const char *path, const char *values, const ch
     report_add(r, CAUSE_NOT_SUPPORTED, path, "Unsupported value: \"%s\": supported values: %s", v, str_or(s.p, ""));
 }
 
+/* The option's text for one eviction signal, checked as the kubelet does. */
+static void signal_text(const struct NodeField *f, const char *path, const char *key, const char *text, Str *s, Report *r)
+{
+    SCOPED(mem_free) char *one = mem_fmt("%s%c%s", key, f->kind == NC_THRESHOLDS ? '<' : '=', str_or(text, ""));
+    EvictConfig c = {0};
+    Err *e = f->kind == NC_THRESHOLDS ? eviction_parse(one, NULL, NULL, NULL, &c)
+             : f->kind == NC_GRACES   ? eviction_parse(NULL, NULL, one, NULL, &c)
+                                      : eviction_parse(NULL, NULL, NULL, one, &c);
+    if (e)
+        report_add(r, CAUSE_INVALID, path, "Invalid value: \"%s\": %s", str_or(text, ""), e->what);
+    err_free(e);
+    str_fmt(s, "%s%s", s->n ? "," : "", one);
+}
+
 /* The option's text for a map of these values; errors have the key's path. */
 static char *map_text(const struct NodeField *f, const json_t *v, Report *r)
 {
@@ -94,6 +123,10 @@ static char *map_text(const struct NodeField *f, const json_t *v, Report *r)
             str_fmt(&s, "%s%s=%s", s.n ? "," : "", key, json_is_true(x) ? "true" : "false");
             continue;
         }
+        if (f->kind != NC_RESOURCES) {
+            signal_text(f, path, key, text, &s, r);
+            continue;
+        }
         if (!str_eq(key, "cpu") && !str_eq(key, "memory"))
             report_add(r, CAUSE_UNKNOWN_FIELD, path, "unknown field \"%s\"", path);
         else if (!text || !(str_eq(key, "cpu") ? quantity_milli(text, &amount) : quantity_value(text, &amount)) || amount < 0)
@@ -112,14 +145,17 @@ static char *scalar_text(const struct NodeField *f, const CliOption *o, const js
     if (json_is_integer(v) && f->kind != NC_STRING && f->kind != NC_PATH) {
         if (f->kind == NC_COUNT && json_integer_value(v) < 1)
             report_add(r, CAUSE_INVALID, f->json, "Invalid value: %lld: must be greater than 0", (long long)json_integer_value(v));
+        if (f->kind == NC_PERCENT && (json_integer_value(v) < 0 || json_integer_value(v) > 100))
+            report_add(r, CAUSE_INVALID, f->json, "Invalid value: %lld: must be between 0 and 100", (long long)json_integer_value(v));
         if (f->kind == NC_DURATION) {
             wrong_type(r, f->json, "a duration, such as \"2m\"");
             return NULL;
         }
         return mem_fmt("%lld", (long long)json_integer_value(v));
     }
-    if (!json_is_string(v) || f->kind == NC_COUNT) {
-        wrong_type(r, f->json, f->kind == NC_COUNT ? "an integer" : "a string");
+    bool number = f->kind == NC_COUNT || f->kind == NC_INTEGER || f->kind == NC_PERCENT;
+    if (!json_is_string(v) || number) {
+        wrong_type(r, f->json, number ? "an integer" : "a string");
         return NULL;
     }
     const char *text = json_string_value(v);
@@ -141,7 +177,7 @@ static void read_field(CliArgs *a, StrVec *keep, const char *key, const json_t *
     for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
         if (!str_eq(fields[i].json, key))
             continue;
-        bool map = fields[i].kind == NC_BOOLS || fields[i].kind == NC_RESOURCES;
+        bool map = fields[i].kind >= NC_BOOLS;
         const CliOption *o = option_of(a->command, fields[i].option);
         if (map && !json_is_object(v)) {
             wrong_type(r, key, "an object");

@@ -6,6 +6,7 @@
 
 #include "agent/agent.h"
 #include "agent/dump.h"
+#include "daemon/housekeeping.h"
 #include "daemon/sdnotify.h"
 #include "daemon/static_files.h"
 #include "daemon/static_pod.h"
@@ -26,6 +27,7 @@ typedef struct {
 typedef struct {
     DaemonConfig c;
     Agent *agent;
+    Housekeeping *house;
     StaticFiles files;
     LIST_OF(Tracked) pods;
     StrVec said; /* what stands in the way of Pods of files, as it was logged: each once, as long as it does */
@@ -85,6 +87,8 @@ static void untrack(Daemon *d, const char *uid)
 static void on_pod(void *arg, const char *type, const Pod *p, int64_t now_ns)
 {
     Daemon *d = arg;
+    if (d->house)
+        housekeeping_pod(d->house, type, p, now_ns);
     if (str_eq(type, "ADDED"))
         track(d, p);
     Tracked *t = tracked(d, p->metadata.uid);
@@ -102,6 +106,8 @@ static void on_event(void *arg, const Pod *p, bool warning, const char *reason, 
                      int64_t now_ns)
 {
     Daemon *d = arg;
+    if (d->house)
+        housekeeping_event(d->house, p, reason, message, container);
     Tracked *t = tracked(d, p->metadata.uid);
     uint64_t left_out = 0;
     if (t && !log_rate(&t->rate, os_monotonic_ns(), &left_out))
@@ -215,6 +221,7 @@ static void admit(Daemon *d, Pod *p)
         .memory_bytes = node_memory_bytes() - d->c.reserved_memory_bytes,
         .storage_bytes = node_storage_bytes(d->c.root),
         .max_pods = d->c.max_pods,
+        .pressure = housekeeping_pressure(d->house),
     };
     PodRefs others = {0};
     for (size_t i = 0; i < agent_pod_count(d->agent); i++)
@@ -450,6 +457,14 @@ Err *daemon_run(const DaemonConfig *c)
     static_files_init(&d.files, c->manifest_dir, c->node_name, &c->gates);
     d.files.report = on_report;
     d.files.arg = &d;
+    HousekeepingConfig hc = {.loop = c->loop, .rt = c->rt, .agent = d.agent, .log = c->log, .root = c->root, .log_dir = c->log_dir,
+                             .node_name = c->node_name, .options = &c->housekeeping, .arg = &d};
+    e = housekeeping_new(&hc, &d.house);
+    if (e) {
+        static_files_done(&d.files);
+        agent_close(d.agent);
+        return e;
+    }
     open_handles(&d);
     adopt(&d);
     scan(&d);
@@ -462,6 +477,7 @@ Err *daemon_run(const DaemonConfig *c)
     LIST_EACH(t, &d.pods)
         tracked_done(t);
     free(d.pods.v);
+    housekeeping_close(MOVE(d.house, NULL));
     agent_close(d.agent);
     close_handles(&d);
     static_files_done(&d.files);

@@ -9,6 +9,7 @@
 #include <uv.h>
 
 #include "api/features.h"
+#include "daemon/housekeeping.h"
 #include "daemon/log.h"
 #include "plan/plan.h"
 #include "runtime/runtime.h"
@@ -22,6 +23,7 @@ typedef struct {
     PlanConfig plan;
     int64_t prepare_memory_bytes;
     int64_t max_pods, reserved_cpu_milli, reserved_memory_bytes; /* admission: plan/admit.h */
+    HousekeepingOptions housekeeping;
     int notify_fd;      /* sdnotify.h; -EBADF = none */
     int64_t watchdog_ns; /* 0 = none */
 } DaemonConfig;

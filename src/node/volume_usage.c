@@ -4,7 +4,7 @@
 
 /* Disk use as du counts it: blocks, and a file with several names once. */
 typedef struct {
-    int64_t bytes;
+    int64_t bytes, inodes;
     uint64_t *slot; /* inode numbers of files with several names; 0 = free */
     size_t n, n_slot;
 } Usage;
@@ -43,17 +43,21 @@ static Err *usage_visit(void *arg, int fd, const struct stat *st)
 {
     (void)fd;
     Usage *u = arg;
-    if (S_ISDIR(st->st_mode) || st->st_nlink < 2 || usage_first_name(u, st->st_ino))
+    if (S_ISDIR(st->st_mode) || st->st_nlink < 2 || usage_first_name(u, st->st_ino)) {
         u->bytes += (int64_t)st->st_blocks * 512; /* stat(2): always units of 512 */
+        u->inodes++;
+    }
     return NULL;
 }
 
-Err *volume_disk_usage(const char *path, int64_t *ret_bytes)
+Err *disk_usage(const char *path, int64_t *ret_bytes, int64_t *ret_inodes)
 {
     Usage u = {0};
     Err *e = fs_walk(path, usage_visit, &u);
     free(u.slot);
-    if (!e)
+    if (!e) {
         *ret_bytes = u.bytes;
+        *ret_inodes = u.inodes;
+    }
     return e;
 }

@@ -243,18 +243,25 @@ Err *volumes_teardown(const char *root, const char *pod_uid)
     return first;
 }
 
+char *volume_path(const VolumesContext *ctx, const Volume *v)
+{
+    SCOPED(volume_job_done) VolumeJob j = {0};
+    SCOPED(err_free) Err *e = volume_job_init(&j, ctx, v);
+    return e ? NULL : MOVE(j.path, NULL);
+}
+
 char *volumes_over_limit(const VolumesContext *ctx)
 {
     LIST_EACH(v, &ctx->pod->spec.volumes) {
         const EmptyDirVolumeSource *src = v->empty_dir;
-        int64_t limit, used;
+        int64_t limit, used, inodes;
         if (!src || !str_empty(src->medium) || !src->size_limit || !quantity_value(src->size_limit, &limit) ||
             limit <= 0)
             continue;
         SCOPED(volume_job_done) VolumeJob j = {0};
         SCOPED(err_free) Err *e = volume_job_init(&j, ctx, v);
         if (!e)
-            e = volume_disk_usage(j.path, &used);
+            e = disk_usage(j.path, &used, &inodes);
         if (e) {
             SCOPED(mem_free) char *text = err_text(e);
             ctx_warn(ctx, "cannot tell the disk usage of volume \"%s\": %s", v->name, text);

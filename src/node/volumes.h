@@ -55,6 +55,10 @@ MUST_USE char *volumes_termination_log(const char *root, const char *pod_uid, co
  * newest three: the one that runs, the last one (its message is still asked for), and one that may be prepared already.
  * Running containers keep their own copies of the mounts. */
 MUST_USE Err *volumes_container_release(const char *root, const char *pod_uid, const char *container);
+/* What a directory takes, as du counts it: blocks, a file with several names once, no other mount. Blocking: for a helper process. */
+MUST_USE Err *disk_usage(const char *path, int64_t *ret_bytes, int64_t *ret_inodes);
+/* Where a volume's content lies on the host; NULL: this agent does not know such a volume. Caller frees. */
+MUST_USE char *volume_path(const VolumesContext *ctx, const Volume *v);
 /* Disk use of emptyDir volumes with a sizeLimit (disk medium): the first volume over its limit, or NULL. Blocking; run
  * rarely. Message as the kubelet's eviction: Usage of EmptyDir volume "x" exceeds the limit "1Mi". Caller frees. */
 MUST_USE char *volumes_over_limit(const VolumesContext *ctx);

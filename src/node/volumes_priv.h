@@ -57,9 +57,6 @@ MUST_USE Err *projected_collect(const VolumeJob *j, Payload *out);
  * read-only), directories g+xs. <policy>: NULL, "Always" or "OnRootMismatch". */
 MUST_USE Err *volume_set_group(const char *path, int64_t gid, bool read_only, const char *policy);
 
-/* volume_usage.c */
-MUST_USE Err *volume_disk_usage(const char *path, int64_t *ret_bytes);
-
 /* objects beside the Pod, in its namespace; NULL if there is none */
 const ConfigMap *ctx_config_map(const VolumesContext *ctx, const char *name);
 const Secret *ctx_secret(const VolumesContext *ctx, const char *name);

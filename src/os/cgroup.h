@@ -38,6 +38,16 @@ bool cgroup_populated(const CgroupHost *h, const char *path);
 bool cgroup_remove(const CgroupHost *h, const char *path);
 /* Memory charged to <path>, with what the kernel holds for it (page tables, mounts, ...); 0 if unknown. */
 int64_t cgroup_memory_bytes(const CgroupHost *h, const char *path);
+/* What a cgroup uses, as cAdvisor reads it; -1 = this host does not tell. */
+typedef struct {
+    int64_t cpu_ns;             /* since it was made */
+    int64_t memory, working_set /* memory less what the kernel could drop at once: inactive_file */, rss, page_faults, major_page_faults;
+    int64_t memory_limit;       /* -1 also when there is none */
+} CgroupUsage;
+/* <path> "" is the root: this machine, or what its cgroup namespace shows. false: there is no such cgroup. Up to four small files. */
+bool cgroup_usage(const CgroupHost *h, const char *path, CgroupUsage *ret);
+/* Processes and threads in <path> and below; -1 = unknown. */
+int64_t cgroup_pids(const CgroupHost *h, const char *path);
 /* The file that counts the processes of this cgroup itself that the kernel's OOM killer ended: CLOEXEC, -1 = there is none. Caller
  * closes. */
 int cgroup_oom_open(const CgroupHost *h, const char *path);

@@ -112,6 +112,9 @@ static bool host_ports_clash(const Pod *a, const Pod *b)
 
 const char *plan_admit(Pod *pod, const Pod *const *others, size_t n, const AdmitNode *node)
 {
+    char *pressed = eviction_refuses(node->pressure, pod);
+    if (pressed)
+        return refuse(pod, "Evicted", pressed);
     if (pod->spec.os && !str_eq(pod->spec.os->name, "linux"))
         return refuse(pod, "PodOSNotSupported", mem_dup_str("Failed to admit pod as the OS field doesn't match node OS"));
     const char *reason = check_resources(pod, others, n, node);

@@ -5,13 +5,14 @@
 #ifndef REPRISE_PLAN_ADMIT_H
 #define REPRISE_PLAN_ADMIT_H
 
-#include "api/types.h"
+#include "plan/eviction.h"
 
 /* What Pods may have of the node: allocatable, not capacity. */
 typedef struct {
     const char *name;
     const StrMap *labels;
     int64_t cpu_milli, memory_bytes, storage_bytes, max_pods;
+    NodePressure pressure; /* asked first: who may come while something is short */
 } AdmitNode;
 
 /* NULL: admitted. Else <pod>'s phase, reason and message in its status say why not; the reason is returned, static or <pod>'s. <others>:

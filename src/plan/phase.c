@@ -87,6 +87,14 @@ Phase phase_decide(const View *v, bool ended)
 static const char *const own_conditions[] = {"PodReadyToStartContainers", "Initialized",  "Ready",
                                              "ContainersReady",           "PodScheduled", COND_RESTARTING};
 
+bool plan_owns_condition(const char *type)
+{
+    for (size_t i = 0; i < ARRAY_LEN(own_conditions); i++)
+        if (str_eq(type, own_conditions[i]))
+            return true;
+    return false;
+}
+
 static void condition(View *v, const char *type, bool on, const char *reason, const char *message)
 {
     const PodCondition *old = plan_condition(&v->pod->status, type);
@@ -227,10 +235,7 @@ void conditions_make(View *v)
 {
     LIST_EACH(c, &v->pod->status.conditions)
     {
-        bool own = false;
-        for (size_t i = 0; i < ARRAY_LEN(own_conditions); i++)
-            own = own || str_eq(c->type, own_conditions[i]);
-        if (!own)
+        if (!plan_owns_condition(c->type))
             api_copy_into(&type_PodCondition, LIST_ADD(&v->out->status.conditions), c);
     }
     const char *phase = v->out->status.phase;

@@ -149,6 +149,8 @@ bool plan_triggers_restart_all(const Container *c, int32_t code, const FeatureGa
 /* Whether any container of the Pod has a RestartAllContainers rule. */
 bool plan_has_restart_all_rule(const Pod *pod);
 const PodCondition *plan_condition(const PodStatus *s, const char *type); /* NULL if absent */
+/* Is this condition of a Pod made by plan_pod(), or by others (a readiness gate's controller)? */
+bool plan_owns_condition(const char *type);
 /* How far the containers of <pod> may be made ahead: the configured mode, lowered by the annotation and by what makes it unsafe
  * or useless (docs/decisions.md, D17). */
 PrepareMode plan_prepare_mode(const Pod *pod, PrepareMode configured);

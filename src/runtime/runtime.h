@@ -8,6 +8,7 @@
 #define REPRISE_RUNTIME_RUNTIME_H
 
 #include "api/facts.h"
+#include "api/stats.h"
 #include "api/types.h"
 #include "base/err.h"
 #include "base/str.h"
@@ -87,6 +88,28 @@ typedef void RuntimeExecDone(void *arg, const ExecResult *res /* NULL on error *
 /* <image_id>: "sha256:..." of the image's config. */
 typedef RuntimeIdDone RuntimeImageDone;
 
+/* For housekeeping. Lists and texts are borrowed for the call of <done>; NULL on error. */
+typedef struct {
+    char *id;       /* "sha256:..." */
+    StrVec names;   /* normalised references */
+    int64_t bytes;
+    bool pinned, used; /* used: a container has it, of anybody, one that has ended too */
+} RuntimeImage;
+typedef LIST_OF(RuntimeImage) RuntimeImages;
+void runtime_images_done(RuntimeImages *l); /* frees what it owns */
+typedef void RuntimeImagesDone(void *arg, const RuntimeImages *images, Err *err /* taken */);
+typedef struct {
+    const char *images, *layers; /* a directory on the file system of the images, and of the containers' writable layers */
+    int64_t images_used;         /* bytes; STAT_NONE = the sum over the images */
+} RuntimeDisks;
+typedef void RuntimeDisksDone(void *arg, const RuntimeDisks *d, Err *err /* taken */);
+typedef struct {
+    char *pod_cgroup, *cgroup; /* relative to the mounts (os/cgroup.h); NULL: not known */
+    char *layer;               /* directory that holds what the container wrote */
+} RuntimePlace;
+void runtime_place_done(RuntimePlace *p);
+typedef void RuntimeUsageDone(void *arg, const ContainerStats *v, size_t n, Err *err /* taken */);
+
 #define RUNTIME_CAP_IMAGE_PULL 1u     /* can fetch images */
 #define RUNTIME_CAP_SANDBOX_AGAIN 4u  /* container_create() wants the sandbox's configuration, too */
 #define RUNTIME_CAP_HOST_MOUNT_NS 2u  /* MountConfig.host_path is seen from the host's mount namespace */
@@ -133,6 +156,15 @@ typedef struct RuntimeOps {
     /* Every Pod uid this runtime holds something of: for adoption and garbage collection. */
     void (*pod_uids)(Runtime *rt, StrList *out);
     void (*close)(Runtime *rt); /* outstanding requests are done() with ERR_UNAVAILABLE first; frees rt */
+    /* --- for housekeeping; a slot may be NULL: that cannot be told, or done, here ------------------------------------- */
+    Err *(*images)(Runtime *rt, RuntimeImagesDone *done, void *arg);
+    /* Removes the image <id> with all of its names, and what only it needs. What is gone succeeds. ERR_EXISTS: a container uses it. */
+    Err *(*image_remove)(Runtime *rt, const char *id, RuntimeDone *done, void *arg);
+    Err *(*disks)(Runtime *rt, RuntimeDisksDone *done, void *arg);
+    /* Where to measure container <id> (NULL: only the Pod) of Pod <uid>; *out is the caller's. Sync. */
+    void (*place)(Runtime *rt, const char *uid, const char *id, RuntimePlace *out);
+    /* What the containers use for which place() names no cgroup: by id. */
+    Err *(*usage)(Runtime *rt, RuntimeUsageDone *done, void *arg);
 } RuntimeOps;
 
 struct Runtime {
@@ -141,6 +173,7 @@ struct Runtime {
     /* Set by the owner after opening: facts of Pod <uid> may have changed. Called from the loop. */
     void (*on_change)(void *arg, const char *uid);
     void *on_change_arg;
+    struct RuntimeMeter *meter; /* meter.h's; NULL = none */
 };
 
 #endif

@@ -415,8 +415,9 @@ class Node:
 
     def __init__(self, reprise, args=(), env=None):
         self.reprise, self.manifests = reprise, os.path.join(reprise.folder, "manifests")
+        # How full this machine is, is nobody's business but test_housekeeping.py's.
         self.args = [reprise.program, "node", *reprise.dirs, f"--pod-manifest-path={self.manifests}", "--node-name=n1", "--log-format=json",
-                     *map(str, args)]
+                     "--eviction-hard=", "--image-gc-high-threshold=100", *map(str, args)]
         self.env, self.process, self.log_file = env, None, os.path.join(reprise.folder, "node.log")
         os.makedirs(self.manifests, exist_ok=True)
 

@@ -92,4 +92,13 @@ static void test_cases(void)
     }
 }
 
-TESTS(T(test_cases))
+static void test_pressure(void)
+{
+    AdmitNode node = {.name = "here", .cpu_milli = 1000, .max_pods = 0, .pressure.disk = true};
+    SCOPED(pod_free) Pod *p = pod_of(C(""));
+    CHECK_STR(plan_admit(p, NULL, 0, &node), "Evicted"); /* asked before the number of Pods */
+    CHECK_STR(p->status.message, "Pod was rejected: The node had condition: [DiskPressure]. ");
+    CHECK_STR(p->status.phase, "Failed");
+}
+
+TESTS(T(test_cases), T(test_pressure))

@@ -46,6 +46,7 @@ static void cri_close(Runtime *base)
     free(rt->endpoint);
     free(rt->name);
     free(rt->type);
+    free(rt->pause_image);
     free(rt);
 }
 
@@ -71,6 +72,11 @@ static const RuntimeOps cri_ops = {
     .port_forward = cri_port_forward,
     .pod_uids = pod_uids,
     .close = cri_close,
+    .images = cri_images,
+    .image_remove = cri_image_remove,
+    .disks = cri_disks,
+    .place = cri_place,
+    .usage = cri_usage,
 };
 
 /* --- opening ------------------------------------------------------------------------------------------------------------------ */
@@ -139,7 +145,7 @@ static void on_config(void *arg, int code, const ProtobufCMessage *answer, Err *
 }
 
 /* containerd tells its configuration in Status; runc's SystemdCgroup is in there, for each runtime handler. The default one counts. */
-static bool systemd_in_info(const char *config)
+static bool systemd_in_info(const char *config, char **ret_pause)
 {
     json_t *o = NULL;
     SCOPED(err_free) Err *e = json_parse(config, strlen(config), &o);
@@ -148,6 +154,7 @@ static bool systemd_in_info(const char *config)
     const json_t *handler = json_object_get(json_object_get(ctrd, "runtimes"), str_or(name, "runc"));
     bool systemd = json_is_true(json_object_get(json_object_get(handler, "options"), "SystemdCgroup")) ||
                    json_is_true(json_object_get(o, "systemdCgroup"));
+    mem_set_str(ret_pause, json_string_value(json_object_get(o, "sandboxImage")));
     json_decref(o);
     return systemd;
 }
@@ -169,7 +176,7 @@ static void on_status(void *arg, int code, const ProtobufCMessage *answer, Err *
     }
     for (size_t i = 0; i < r->n_info; i++)
         if (str_eq(r->info[i]->key, "config"))
-            o->systemd_in_info = systemd_in_info(r->info[i]->value);
+            o->systemd_in_info = systemd_in_info(r->info[i]->value, &o->rt->pause_image);
 }
 
 static void on_open_timeout(uv_timer_t *t)

@@ -9,8 +9,9 @@
  *   cri_container.c  container_create, _prepare, _start, _signal, _remove, exec_sync
  *   cri_config.c     our configurations as CRI's messages
  *   cri_image.c      images
- *   cri_stream.c     exec, attach, port-forward
- *   cri_logs.c       rotation of the log files that the runtime writes */
+ *   cri_house.c      what images and containers take, and images removed
+ *   cri_logs.c       rotation of the log files that the runtime writes
+ *   cri_stream.c     exec, attach, port-forward */
 #ifndef REPRISE_RUNTIME_CRI_CRI_PRIV_H
 #define REPRISE_RUNTIME_CRI_CRI_PRIV_H
 
@@ -79,6 +80,7 @@ struct CriRuntime {
     int64_t request_timeout_ns;
     CgroupHost cgroups;
     bool have_cgroups, systemd_cgroups;
+    char *pause_image; /* of the sandboxes, when the runtime's configuration says it */
     CriCall *calls;
     LIST_OF(void *) later; /* cri_call.c's */
     LIST_OF(CriPod *) pods;
@@ -175,6 +177,13 @@ Err *cri_image_ensure(Runtime *rt, const char *reference, const char *policy, co
 char *cri_image_find(Runtime *rt, const char *reference);
 Err *cri_image_user(Runtime *rt, const char *image_id, int64_t *ret_uid, char **ret_name);
 const CriImageUser *cri_user_of(const CriRuntime *rt, const char *image_id); /* NULL = not known */
+
+/* --- cri_house.c */
+Err *cri_images(Runtime *rt, RuntimeImagesDone *done, void *arg);
+Err *cri_image_remove(Runtime *rt, const char *id, RuntimeDone *done, void *arg);
+Err *cri_disks(Runtime *rt, RuntimeDisksDone *done, void *arg);
+Err *cri_usage(Runtime *rt, RuntimeUsageDone *done, void *arg);
+void cri_place(Runtime *rt, const char *uid, const char *id, RuntimePlace *out);
 
 /* --- cri_logs.c */
 void cri_logs_start(CriRuntime *rt, const CriRuntimeConfig *config);

@@ -18,6 +18,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "runtime/image_auth.h"
+#include "runtime/runtime.h"
 #include "wire/json.h"
 
 /* Layers of one image. Docker's limit too; overlay takes 500, and its mount options must fit a page. */
@@ -63,6 +64,9 @@ MUST_USE Err *image_find(ImageStore *s, const char *ref_or_id, char **ret_id);
 /* Sorted by first reference, untagged ones last. Caller frees each and the array (image_list_free). */
 MUST_USE Err *image_list(ImageStore *s, Image ***ret, size_t *ret_n);
 void image_list_free(Image **v, size_t n);
+/* The same from the index alone, with whether a container uses each: two small files and a directory an image, so that it may be
+ * asked for on the loop. */
+MUST_USE Err *image_list_brief(ImageStore *s, RuntimeImages *ret);
 /* What `reprise image inspect` prints: id, refs, digests, size, layers and the image's whole config. New reference. */
 MUST_USE Err *image_inspect(ImageStore *s, const char *ref_or_id, json_t **ret);
 

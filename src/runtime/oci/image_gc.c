@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "api/codec.h"
 #include "os/fault.h"
 #include "runtime/oci/image_priv.h"
 
@@ -246,6 +247,29 @@ Err *store_sweep(const ImageStore *s, int64_t *ret_bytes)
     if (!e && ret_bytes)
         *ret_bytes = bytes;
     return e;
+}
+
+Err *image_list_brief(ImageStore *s, RuntimeImages *ret)
+{
+    SCOPED(index_done) Index x = {0};
+    RuntimeImages list = {0};
+    Err *e = index_load(s, &x);
+    for (size_t i = 0; i < x.n && !e; i++) {
+        SCOPED(strvec_done) StrVec users = {0};
+        RuntimeImage *img = LIST_ADD(&list);
+        img->id = mem_dup_str(x.v[i].id);
+        img->bytes = x.v[i].size_bytes;
+        for (size_t k = 0; k < x.v[i].refs.n; k++)
+            strvec_add(&img->names, x.v[i].refs.v[k]);
+        e = store_users(s, img->id, &users);
+        img->used = users.n > 0;
+    }
+    if (e) {
+        runtime_images_done(&list);
+        return e;
+    }
+    *ret = list;
+    return NULL;
 }
 
 /* --- rm ---------------------------------------------------------------------------------------------------------- */

@@ -285,6 +285,7 @@ static void oci_close(Runtime *base)
     if (rt->cni)
         cni_close(MOVE(rt->cni, NULL));
     oci_sandbox_cancel(rt);
+    oci_house_cancel(rt);
     later_run(rt, true);
     later_run(rt, true);
     (void)uv_idle_stop(rt->idle);
@@ -320,6 +321,10 @@ static const RuntimeOps oci_ops = {
     .port_forward = oci_port_forward,
     .pod_uids = oci_pod_uids,
     .close = oci_close,
+    .images = oci_images,
+    .image_remove = oci_image_remove,
+    .disks = oci_disks,
+    .place = oci_place,
 };
 
 ImageStore *oci_runtime_images(Runtime *rt)

@@ -5,8 +5,9 @@
  *   oci_sandbox.c    sandbox_run, _stop, _remove: shim and CNI in the right order
  *   oci_container.c  container_create and the short requests
  *   oci_config.c     what of a ContainerConfig must outlive the call
- *   oci_stream.c     exec, attach, port-forward: beside all of that, by the shim's other socket
- *   oci_facts.c      the shim's records as PodFacts */
+ *   oci_facts.c      the shim's records as PodFacts
+ *   oci_house.c      what images and containers take, and images removed
+ *   oci_stream.c     exec, attach, port-forward: beside all of that, by the shim's other socket */
 #ifndef REPRISE_RUNTIME_OCI_OCI_PRIV_H
 #define REPRISE_RUNTIME_OCI_OCI_PRIV_H
 
@@ -21,6 +22,7 @@ typedef struct PodShim PodShim;
 typedef struct Queued Queued;
 typedef struct Later Later;
 typedef struct SandboxOp SandboxOp;
+typedef struct HouseOp HouseOp;
 
 struct OciRuntime {
     Runtime base; /* first: a Runtime * is an OciRuntime * */
@@ -35,6 +37,7 @@ struct OciRuntime {
     PodShim *pods;
     uv_idle_t *idle; /* runs what must not be called before a request has returned */
     Later *later;
+    HouseOp *house;        /* oci_house.c's requests under way */
     SandboxOp *attaching;  /* requests that wait for CNI, which forgets them when it is closed */
     bool closing;
 };
@@ -85,6 +88,13 @@ typedef struct {
 } ConfigCopy;
 void config_copy(ConfigCopy *dst, const ContainerConfig *src);
 void config_copy_done(ConfigCopy *c);
+
+/* --- oci_house.c */
+Err *oci_images(Runtime *rt, RuntimeImagesDone *done, void *arg);
+Err *oci_image_remove(Runtime *rt, const char *id, RuntimeDone *done, void *arg);
+Err *oci_disks(Runtime *rt, RuntimeDisksDone *done, void *arg);
+void oci_place(Runtime *rt, const char *uid, const char *id, RuntimePlace *out);
+void oci_house_cancel(OciRuntime *rt);
 
 /* --- the vtable's functions */
 Err *oci_sandbox_run(Runtime *rt, const SandboxConfig *c, RuntimeIdDone *done, void *arg);

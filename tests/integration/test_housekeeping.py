@@ -1,0 +1,230 @@
+"""How a node stays healthy: Pods that are evicted when memory, disk or their own limits run out, images that go, logs that are rotated."""
+import glob
+import json
+import os
+import re
+import subprocess
+import time
+
+import pytest
+
+from pods import condition, container, is_running, pod, status
+
+MI = 1 << 20
+
+
+def root_working_set():
+    """What the daemon takes for this machine's use of memory."""
+    for folder, usage, inactive in (("/sys/fs/cgroup/memory", "memory.usage_in_bytes", "total_inactive_file"),
+                                    ("/sys/fs/cgroup", "memory.current", "inactive_file")):
+        try:
+            stat = dict(line.split() for line in open(f"{folder}/memory.stat"))
+        except OSError:
+            continue
+        try:
+            used = int(open(f"{folder}/{usage}").read())
+        except OSError:
+            used = int(stat["anon"]) + int(stat["file"])
+        return used - int(stat[inactive])
+    pytest.skip("no memory cgroup")
+
+
+def memory_total():
+    return int(re.search(r"MemTotal:\s+(\d+) kB", open("/proc/meminfo").read())[1]) * 1024
+
+
+def left_running(reprise, text):
+    """A Pod that is no static one, for the daemon to take over."""
+    run = reprise.run_pod(text, "--until=Ready", "--keep", timeout=60)
+    assert run.returncode == 0, run.explain()
+    return run.pod
+
+
+def end(node, *pods):
+    """Deletes what is no static Pod: the daemon does not."""
+    node.stop()
+    for p in pods:
+        node.reprise.delete(p)
+
+
+def evicted(p):
+    return p["status"].get("phase") == "Failed" and p["status"].get("reason") == "Evicted"
+
+
+def test_memory_pressure(node):
+    """Who uses more than it asked for goes first, with the kubelet's words; nobody goes for what it gave back."""
+    hog = container(script="dd if=/dev/zero of=/m/f bs=1M count=256 2>/dev/null; touch /tmp/full; exec sleep 1000", volumeMounts=[{"name": "m", "mountPath": "/m"}],
+                    readinessProbe={"exec": {"command": ["test", "-e", "/tmp/full"]}, "periodSeconds": 1}, resources={"requests": {"memory": "8Mi"}})
+    before = root_working_set()
+    hog = left_running(node.reprise, pod(hog, name="hog", volumes=[{"name": "m", "emptyDir": {"medium": "Memory"}}]))
+    modest = left_running(node.reprise, pod(container(resources={"requests": {"memory": "64Mi"}}), name="modest"))
+    node.write("s.yaml", pod(container(), name="static"))
+    threshold = memory_total() - before - 128 * MI
+    node.start(f"--eviction-hard=memory.available<{threshold}", "--eviction-pressure-transition-period=2s")
+    gone = node.wait_pod("hog", evicted)
+    want = (rf"The node was low on resource: memory\. Threshold quantity: {threshold}, available: \d+Ki\. "
+            r"Container main was using \d+(Ki|Mi)?, request is 8Mi, has larger consumption of memory\. ")
+    assert re.fullmatch(want, gone["status"]["message"]), gone["status"]["message"]
+    assert "terminated" in status(gone, "main")["state"] and status(gone, "main")["state"]["terminated"]["exitCode"] == 137
+    assert condition(gone, "DisruptionTarget") == "True"
+    assert next(c for c in gone["status"]["conditions"] if c["type"] == "DisruptionTarget")["reason"] == "TerminationByKubelet"
+    said = node.lines()
+    assert any(x["msg"] == "node condition" and x["condition"] == "MemoryPressure" and x["status"] == "True" for x in said)
+    assert any(x["msg"] == "Attempting to reclaim memory" and x["reason"] == "EvictionThresholdMet" for x in said)
+    assert any(x.get("reason") == "Evicted" and x.get("pod") == "default/hog" and x["msg"] == gone["status"]["message"] for x in said)
+    node.wait(lambda: any(x["msg"] == "node condition" and x["status"] == "False" for x in node.lines()), 40, "the pressure to be over")
+    assert is_running(node.pods()["modest"]) and is_running(node.pods()["static-n1"])
+    assert not os.path.exists(f"{node.reprise.root}/pods/{gone['metadata']['uid']}/volumes"), "what they held is given back"
+    end(node, hog, modest)
+
+
+def test_static_pods_are_never_evicted(node):
+    node.write("s.yaml", pod(container(), name="s"))
+    node.start("--eviction-hard=memory.available<99.9%")
+    node.wait_pod("s-n1", is_running)
+    node.wait(lambda: any(x["msg"] == "unable to evict any pods from the node" for x in node.lines()), 30, "an attempt")
+    assert is_running(node.pods()["s-n1"])
+
+
+@pytest.mark.slow
+def test_soft_threshold_waits(node):
+    left = left_running(node.reprise, pod(container(script="trap 'sleep 1; exit 7' TERM; sleep 1000 & wait"), name="soft", grace=30))
+    node.start("--eviction-soft=memory.available<99.9%", "--eviction-soft-grace-period=memory.available=5s", "--eviction-max-pod-grace-period=20")
+    node.wait(lambda: any(x["msg"] == "node condition" for x in node.lines()), 10, "the condition")
+    assert is_running(node.pods()["soft"]) and not any(x.get("reason") == "EvictionThresholdMet" for x in node.lines())
+    gone = node.wait_pod("soft", evicted)
+    assert status(gone, "main")["state"]["terminated"]["exitCode"] == 7, "it had time to stop in order"
+    end(node, left)
+
+
+def mount_tmpfs(path, size):
+    os.makedirs(path, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", path], check=True)
+
+
+def import_image(reprise, path, *args):
+    return reprise.command("image", "import", f"--root={reprise.root}", "--quiet", *args, path, check=True).stdout.split()
+
+
+def images(reprise):
+    text = reprise.command("image", "ls", f"--root={reprise.root}", "-o", "json", check=True).stdout
+    return json.dumps(json.loads(text))
+
+
+@pytest.fixture
+def small_disk(reprise, image_layouts):
+    """State on a small file system of its own, images too."""
+    os.unlink(f"{reprise.root}/images")
+    mount_tmpfs(reprise.root, "96m")
+    import_image(reprise, f"{image_layouts}/reprise-examples")
+    yield reprise
+    subprocess.run(["umount", reprise.root], check=True)
+
+
+@pytest.fixture
+def junk(tmp_path):
+    """An image of 24 MiB that nobody uses."""
+    (tmp_path / "rootfs").mkdir()
+    (tmp_path / "rootfs" / "file").write_bytes(os.urandom(24 * MI))
+    return str(tmp_path / "rootfs")
+
+
+@pytest.mark.oci("the embedded runtime's images and layers are below --root")
+def test_disk_pressure(small_disk, junk):
+    """Unused images go first; when they do not suffice, who wrote most."""
+    from conftest import Node
+    import_image(small_disk, junk, "--name=junk:1")
+    node = Node(small_disk)
+    try:
+        writer = left_running(small_disk, pod(container(script="head -c 33554432 /dev/zero >/f; touch /done; exec sleep 1000", readinessProbe={
+            "exec": {"command": ["test", "-e", "/done"]}, "periodSeconds": 1}), name="writer"))
+        modest = left_running(small_disk, pod(container(script="echo x >/f; exec sleep 1000"), name="modest"))
+        available = os.statvfs(small_disk.root).f_bavail * os.statvfs(small_disk.root).f_frsize
+        node.start(f"--eviction-hard=nodefs.available<{available + 12 * MI}", "--eviction-pressure-transition-period=1s")
+        node.wait(lambda: any(x["msg"] == "reduced the pressure without evicting pods" for x in node.lines()), 30, "the images to go")
+        assert "junk" not in images(small_disk) and "examples" in images(small_disk)
+        assert is_running(node.pods()["writer"])
+        node.stop()
+        available = os.statvfs(small_disk.root).f_bavail * os.statvfs(small_disk.root).f_frsize
+        node.start(f"--eviction-hard=nodefs.available<{available + 4 * MI}", "--eviction-pressure-transition-period=1s")
+        gone = node.wait_pod("writer", evicted)
+        assert re.search(r"The node was low on resource: ephemeral-storage\. Threshold quantity: \d+(Ki|Mi)?, available: \d+(Ki|Mi)?\. Container main was "
+                         r"using 3\d+(Ki|Mi), request is 0, has larger consumption of ephemeral-storage\. ", gone["status"]["message"])
+        node.wait(lambda: any(x["msg"] == "node condition" and x["status"] == "False" for x in node.lines()), 40, "the pressure to be over")
+        assert is_running(node.pods()["modest"]) and "examples" in images(small_disk)
+        node.stop()
+        for p in (writer, modest):
+            small_disk.delete(p)
+    finally:
+        if node.process and node.process.poll() is None:
+            node.stop()
+
+
+@pytest.mark.oci("the embedded runtime's images are below --root")
+def test_image_garbage_collection(small_disk, junk):
+    from conftest import Node
+    import_image(small_disk, junk, "--name=junk:1")
+    node = Node(small_disk)
+    node.write("p.yaml", pod(container(), name="p"))
+    try:
+        node.start("--image-gc-high-threshold=20", "--image-gc-low-threshold=15", "--minimum-image-ttl-duration=1h")
+        node.wait_pod("p-n1", is_running)
+        node.wait(lambda: any(x["msg"] == "image removed to free space" for x in node.lines()), 20, "the image to go")
+        node.wait(lambda: "junk" not in images(small_disk), 10, "the store to know")
+        assert "examples" in images(small_disk), "a Pod uses it"
+        assert not any(x["msg"] == "image cannot be removed" for x in node.lines())
+        node.remove("p.yaml")
+        node.wait_gone("p-n1")
+    finally:
+        node.close()
+
+
+def test_own_storage_limit(node):
+    left = left_running(node.reprise, pod(container(
+        script="head -c 4194304 /dev/zero >/f; touch /done; exec sleep 1000", resources={"limits": {"ephemeral-storage": "1Mi"}},
+        readinessProbe={"exec": {"command": ["test", "-e", "/done"]}, "periodSeconds": 1}), name="fat"))
+    node.start()
+    gone = node.wait_pod("fat", evicted, timeout=100)
+    assert gone["status"]["message"] == "Pod ephemeral local storage usage exceeds the total limit of containers 1Mi. "
+    assert condition(gone, "DisruptionTarget") is None
+    end(node, left)
+
+
+def test_logs_are_rotated(node):
+    node.write("l.yaml", pod(container(script="i=0; while [ $i -lt 3000 ]; do echo line $i of many that fill a file; i=$((i+1)); done; "
+                                              "while sleep 0.2; do echo more and more; done"), name="l"))
+    node.start("--container-log-max-size=20Ki", "--container-log-max-files=3")
+    p = node.wait_pod("l-n1", is_running)
+    folder = f"{node.reprise.log_dir}/default_l-n1_{p['metadata']['uid']}/main"
+    node.wait(lambda: len(glob.glob(f"{folder}/0.log*")) >= 2, 30, "a rotated log")
+    time.sleep(1)
+    assert 2 <= len(glob.glob(f"{folder}/0.log*")) <= 3
+
+
+CONFIG_ERRORS = """\
+CONFIG: evictionHard.memory: Invalid value: "1Gi": unsupported eviction signal memory
+CONFIG: evictionHard.memory.available: Invalid value: "lots": eviction threshold memory.available: "lots" is not a quantity
+CONFIG: evictionSoftGracePeriod.memory.available: Invalid value: "soon": time: invalid duration "soon"
+CONFIG: imageGCHighThresholdPercent: Invalid value: 101: must be between 0 and 100
+CONFIG: containerLogMaxFiles: Invalid value: must be an integer
+"""
+
+
+def test_config_errors(reprise):
+    path = f"{reprise.folder}/node.yaml"
+    with open(path, "w") as f:
+        f.write("""apiVersion: reprise.io/v1alpha1
+kind: NodeConfig
+evictionHard: {memory: 1Gi, memory.available: lots}
+evictionSoftGracePeriod: {memory.available: soon}
+imageGCHighThresholdPercent: 101
+containerLogMaxFiles: many
+""")
+    run = reprise.command("node", f"--config={path}")
+    assert (run.returncode, run.stderr.replace(path, "CONFIG")) == (2, CONFIG_ERRORS)
+    for flags, want in ((["--eviction-soft=memory.available<1Gi"], "grace period must be specified for the soft eviction threshold memory.available"),
+                        (["--eviction-hard=memory.available>1Gi"], "malformed pair"), (["--image-gc-low-threshold=90"], "must be less than"),
+                        (["--container-log-max-files=1"], "greater than 1"), (["--container-log-max-size=0"], "quantity"),
+                        (["--eviction-max-pod-grace-period=-2"], "from -1")):
+        run = reprise.command("node", *reprise.dirs, *flags)
+        assert run.returncode == 2 and want in run.stderr, run.explain()
