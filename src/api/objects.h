@@ -49,6 +49,8 @@ void pod_validate(const Pod *p, const FeatureGates *gates, Report *r);
 void pod_validate_stored(const Pod *p, const FeatureGates *gates, Report *r);
 /* Warnings for what breaks under in-place restart; see `reprise validate --lint`. */
 void pod_lint(const Pod *p, Report *r);
+/* metadata alone, of a kind whose names are DNS subdomains. */
+void object_meta_validate(const ObjectMeta *m, bool namespaced, Report *r);
 void config_map_validate(const ConfigMap *c, Report *r);
 void secret_default(Secret *s); /* type Opaque, stringData merged */
 void secret_validate(const Secret *s, Report *r);

@@ -17,6 +17,11 @@ static void on_metrics(void *arg, Str *out)
     housekeeping_metrics(d->house, d->files.files.n, static_files_broken(&d->files), &s, out);
 }
 
+static void on_resource_metrics(void *arg, Str *out)
+{
+    housekeeping_resource_metrics(((Daemon *)arg)->house, out);
+}
+
 static json_t *on_summary(void *arg)
 {
     return housekeeping_summary(((Daemon *)arg)->house);
@@ -39,6 +44,7 @@ static void on_request(void *arg, const HttpLog *l, const char *verb, const char
     bool read = false;
     for (size_t i = 0; i < ARRAY_LEN(reads); i++)
         read = read || str_eq(str_or(verb, ""), reads[i]);
+    metrics_request(housekeeping_counts(d->house), l, verb, resource);
     SCOPED(mem_free) char *code = mem_fmt("%d", l->status);
     SCOPED(mem_free) char *took = duration_format(l->took_ns / 1000 * 1000);
     LogField f[] = {{"verb", verb}, {"resource", resource}, {"path", l->path}, {"user", l->user}, {"remote", l->remote},
@@ -83,7 +89,7 @@ Err *serve_open(Daemon *d)
         .max_watches = a->max_watches,
         .max_streams = a->max_streams,
         .token_auth_file = a->token_auth_file,
-        .node = {.metrics = on_metrics, .stats_summary = on_summary, .ready = on_ready, .on_request = on_request, .arg = d},
+        .node = {.metrics = on_metrics, .resource_metrics = on_resource_metrics, .stats_summary = on_summary, .ready = on_ready, .on_request = on_request, .arg = d},
     };
     Err *e = apiserver_new(&c, &d->api);
     if (e)
