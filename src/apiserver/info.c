@@ -51,6 +51,7 @@ static json_t *document(const KubeRequest *r, const MediaChoice *a)
     case PATH_RESOURCE:
     case PATH_HEALTH:
     case PATH_METRICS:
+    case PATH_METRICS_RESOURCE:
     case PATH_STATS:
         break;
     }
@@ -165,14 +166,14 @@ static void serve_health(ApiCall *c)
     api_reply_text(c, good ? 200 : 500, "text/plain; charset=utf-8", out.p, out.n);
 }
 
-static void serve_metrics(ApiCall *c)
+static void serve_metrics(ApiCall *c, void (*render)(void *arg, Str *out))
 {
     SCOPED(str_done) Str out = {0};
-    if (!c->s->node.metrics) {
+    if (!render) {
         api_reply_status(c, kube_no_resource());
         return;
     }
-    c->s->node.metrics(c->s->node.arg, &out);
+    render(c->s->node.arg, &out);
     api_reply_text(c, 200, "text/plain; version=0.0.4; charset=utf-8", str_or(out.p, ""), out.n);
 }
 
@@ -190,7 +191,9 @@ void api_info(ApiCall *c)
     if (c->kr.path == PATH_HEALTH)
         serve_health(c);
     else if (c->kr.path == PATH_METRICS)
-        serve_metrics(c);
+        serve_metrics(c, c->s->node.metrics);
+    else if (c->kr.path == PATH_METRICS_RESOURCE)
+        serve_metrics(c, c->s->node.resource_metrics);
     else if (c->kr.path == PATH_STATS)
         serve_stats(c);
     else
