@@ -59,8 +59,7 @@ static bool authenticate(ApiServer *s, HttpRequest *r, ApiUser *ret)
 {
     const char *authorization = http_header(r, "Authorization");
     if (authorization) /* what is shown counts, or is refused: never something else in its place */
-        return token_file_user(&s->tokens, authorization, ret) ||
-               (http_identity(r)->kind == HTTP_PEER && api_user_of_identity(http_identity(r), ret));
+        return token_file_user(&s->tokens, authorization, ret);
     return api_user_of_identity(http_identity(r), ret);
 }
 
