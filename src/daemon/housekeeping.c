@@ -14,7 +14,8 @@
 #define ASKED_NS (180 * NS_PER_S)        /* for so long after a question another one is expected */
 #define DISKS_FRESH_NS (30 * NS_PER_S)   /* a count that Pods are ranked by may be so old */
 #define CLEANUP_POLL_MS 1000             /* podCleanupPollFreq */
-#define FIRST_MS 200                     /* by then the runtime has said where its disks are */
+#define FIRST_MS 1000                    /* by then the runtime has said where its disks are, */
+#define FIRST_COLLECT_MS 10000           /* and Pods have come that need the images */
 
 struct Housekeeping {
     HousekeepingConfig c;
@@ -322,7 +323,7 @@ Err *housekeeping_new(const HousekeepingConfig *c, Housekeeping **ret)
     }
     node_observe(h->observer); /* asks where the disks are, too */
     (void)uv_timer_start(&h->tick, on_tick, FIRST_MS, 0);
-    (void)uv_timer_start(&h->collect, on_collect, FIRST_MS, 0);
+    (void)uv_timer_start(&h->collect, on_collect, FIRST_COLLECT_MS, 0);
     *ret = h;
     return NULL;
 }

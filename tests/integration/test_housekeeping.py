@@ -169,7 +169,7 @@ def test_image_garbage_collection(small_disk, junk):
     try:
         node.start("--image-gc-high-threshold=20", "--image-gc-low-threshold=15", "--minimum-image-ttl-duration=1h")
         node.wait_pod("p-n1", is_running)
-        node.wait(lambda: any(x["msg"] == "image removed to free space" for x in node.lines()), 20, "the image to go")
+        node.wait(lambda: any(x["msg"] == "image removed to free space" for x in node.lines()), 30, "the image to go")
         node.wait(lambda: "junk" not in images(small_disk), 10, "the store to know")
         assert "examples" in images(small_disk), "a Pod uses it"
         assert not any(x["msg"] == "image cannot be removed" for x in node.lines())
