@@ -482,9 +482,9 @@ static Err *filter(const Step *s, const json_t *root, const json_t *list, Found 
     return e;
 }
 
-static Err *step_one(const Step *s, const json_t *root, const json_t *j, Found *out) // NOLINT(misc-no-recursion): DEPTH_MAX
+/* <pick>: of STEP_INDEX, one of the union. */
+static Err *step_one(const Step *s, const Pick *pick, const json_t *root, const json_t *j, Found *out) // NOLINT(misc-no-recursion): DEPTH_MAX
 {
-    Err *e = NULL;
     const json_t *v;
     switch (s->kind) {
     case STEP_FIELD:
@@ -495,9 +495,7 @@ static Err *step_one(const Step *s, const json_t *root, const json_t *j, Found *
     case STEP_RECURSIVE:
         return add_below(out, j);
     case STEP_INDEX:
-        for (size_t i = 0; !e && i < s->n_picks; i++)
-            e = pick_from(out, &s->picks[i], j);
-        return e;
+        return pick_from(out, pick, j);
     case STEP_FILTER:
         return filter(s, root, j, out);
     case STEP_ROOT:
@@ -513,9 +511,12 @@ static Err *eval(const Path *path, const json_t *root, const json_t *value, Foun
     Found now = {0};
     Err *e = found_add(&now, value);
     for (size_t i = 0; !e && i < path->n; i++) {
+        const Step *s = &path->v[i];
         Found next = {0};
-        for (size_t k = 0; !e && k < now.n; k++)
-            e = step_one(&path->v[i], root, now.v[k], &next);
+        /* ['a','b']: all a, then all b */
+        for (size_t u = 0; u < (s->kind == STEP_INDEX ? s->n_picks : 1); u++)
+            for (size_t k = 0; !e && k < now.n; k++)
+                e = step_one(s, s->picks ? &s->picks[u] : NULL, root, now.v[k], &next);
         free(now.v);
         now = next;
     }
