@@ -357,11 +357,13 @@ Err *jsonpath_parse(const char *text, JsonPath **ret)
 
 Err *jsonpath_parse_relaxed(const char *text, JsonPath **ret)
 {
-    while (isspace((unsigned char)*text))
-        text++;
-    if (*text == '{')
-        return jsonpath_parse(text, ret);
-    SCOPED(mem_free) char *full = mem_fmt("{%s%s}", *text == '.' || *text == '[' ? "" : ".", text);
+    size_t n = strlen(text);
+    bool braces = n >= 2 && text[0] == '{' && text[n - 1] == '}';
+    SCOPED(mem_free) char *inner = mem_dup_strn(braces ? text + 1 : text, braces ? n - 2 : n);
+    if (!*inner || strpbrk(inner, "{}"))
+        return err_new(ERR_INVALID, 0,
+                       "unexpected path string, expected a 'name1.name2' or '.name1.name2' or '{name1.name2}' or '{.name1.name2}'");
+    SCOPED(mem_free) char *full = mem_fmt("{%s%s}", strchr(".[$@", *inner) ? "" : ".", inner);
     return jsonpath_parse(full, ret);
 }
 
@@ -398,12 +400,15 @@ static Err *add_children(Found *f, const json_t *j)
 }
 
 /* The value and all below it that have members, in document order. */
-static Err *add_below(Found *f, const json_t *j)
+static Err *add_below(Found *f, const json_t *j) // NOLINT(misc-no-recursion): no deeper than the value, which the parser bounds
 {
-    size_t from = f->n;
-    Err *e = found_add(f, j);
-    for (size_t i = from; !e && i < f->n; i++)
-        e = add_children(f, f->v[i]);
+    Found children = {0};
+    Err *e = add_children(&children, j);
+    if (!e && children.n)
+        e = found_add(f, j);
+    for (size_t i = 0; !e && i < children.n; i++)
+        e = add_below(f, children.v[i]);
+    free(children.v);
     return e;
 }
 
