@@ -179,6 +179,31 @@ def test_image_garbage_collection(small_disk, junk):
         node.close()
 
 
+@pytest.mark.cri
+def test_image_garbage_collection_over_cri(node, containerd, image_layouts):
+    """All that nobody uses; never what another one's container has, nor the sandboxes' own image."""
+    def there():
+        return {t.split("/", 1)[1] for i in containerd.cri.ListImages().images for t in i.repo_tags if "/" in t}
+    other = left_running(node.reprise, pod({**container(), "image": "localhost/busybox:1"}, name="other"))
+    node.write("p.yaml", pod(container(), name="p"))
+    elsewhere = [a.replace(node.reprise.root, f"{node.reprise.folder}/elsewhere") for a in node.args]
+    node.args = elsewhere  # another --root: what <other> has is not this daemon's
+    try:
+        assert any("setup-worker" in t for t in there())
+        node.start("--image-gc-high-threshold=1", "--image-gc-low-threshold=0")
+        node.wait(lambda: any(x.get("reason") == "FreeDiskSpaceFailed" for x in node.lines()), 40, "the end of the run")
+        left = there()
+        assert not any("setup-worker" in t or "training-app" in t for t in left), left
+        assert {"busybox:1", "reprise-examples:1", "pause:1"} <= left, left
+        node.remove("p.yaml")
+        node.wait(lambda: any(x["msg"] == "pod removed" for x in node.lines()), 40, "the Pod to be gone")
+        node.stop()
+        node.reprise.delete(other)
+    finally:
+        containerd.import_images(image_layouts)
+
+
+@pytest.mark.slow
 def test_own_storage_limit(node):
     left = left_running(node.reprise, pod(container(
         script="head -c 4194304 /dev/zero >/f; touch /done; exec sleep 1000", resources={"limits": {"ephemeral-storage": "1Mi"}},
