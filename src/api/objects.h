@@ -34,6 +34,9 @@ bool doc_reports_ok(const DocReports *r);
 MUST_USE Err *objects_parse(const char *source, const char *text, size_t n, const FeatureGates *gates, Objects *objs,
                             DocReports *reports);
 
+typedef enum { READS_CONFIG_MAP, READS_SECRET, READS_PVC } PodReads;
+/* Does <p> read the object of that name in its own namespace: in volumes, env, or as imagePullSecret? */
+bool pod_reads(const Pod *p, PodReads kind, const char *name);
 /* Adds copies of the ConfigMaps, Secrets and claims in <all> that <p> reads: in volumes, env, and as imagePullSecrets. */
 void objects_of_pod(const Pod *p, const Objects *all, Objects *out);
 
@@ -46,6 +49,8 @@ void pod_validate(const Pod *p, const FeatureGates *gates, Report *r);
 void pod_validate_stored(const Pod *p, const FeatureGates *gates, Report *r);
 /* Warnings for what breaks under in-place restart; see `reprise validate --lint`. */
 void pod_lint(const Pod *p, Report *r);
+/* metadata alone, of a kind whose names are DNS subdomains. */
+void object_meta_validate(const ObjectMeta *m, bool namespaced, Report *r);
 void config_map_validate(const ConfigMap *c, Report *r);
 void secret_default(Secret *s); /* type Opaque, stringData merged */
 void secret_validate(const Secret *s, Report *r);

@@ -84,6 +84,11 @@ void check_meta(Report *r, const ObjectMeta *m, bool namespaced)
     check_finalizers(r, CHILD(at, "finalizers"), &m->finalizers);
 }
 
+void object_meta_validate(const ObjectMeta *m, bool namespaced, Report *r)
+{
+    check_meta(r, m, namespaced);
+}
+
 static bool has_container(const PodSpec *s, const char *name)
 {
     const ContainerList *lists[] = {&s->init_containers, &s->containers, &s->ephemeral_containers};

@@ -1,7 +1,7 @@
 /* api_priv.h - what the files of this folder share: a server, a request on its way through it, and how it is answered.
  *
  * A request is an ApiCall. The server has authenticated, parsed and authorized it before a handler sees it. A handler answers with one of
- * api_reply*(), at once or later; one that has not answered when it returns keeps the call, and says api_call_free() when it is done.
+ * api_reply*(), and is done. One that answers later, or streams, sets <kept>: then the call is its own until it says api_call_free().
  * Decisions are pure functions over src/kube and src/api; handlers only join them to the store. */
 #ifndef REPRISE_APISERVER_API_PRIV_H
 #define REPRISE_APISERVER_API_PRIV_H
@@ -14,6 +14,11 @@
 #include "kube/negotiate.h"
 #include "kube/request.h"
 #include "kube/table.h"
+
+/* src/client, which is linked into the same program, has functions of these names. */
+#define api_get apiserver_get
+#define api_list apiserver_list
+#define api_watch apiserver_watch
 
 typedef struct ApiCall ApiCall;
 typedef struct ApiWatch ApiWatch;       /* watch.c */
@@ -35,13 +40,14 @@ struct ApiServer {
     bool stopping;
 
     ApiWatch *watches, *ready; /* all, and those for which the store has something */
+    ApiWatch *draining;        /* of those, the ones still to come in this turn */
     unsigned n_watches;
     uv_idle_t *turn;    /* runs while <ready> is not empty: the store may not be asked from within its own call */
     bool turn_active;
     ApiKeeper *keeper;
     unsigned n_streams; /* of max_streams: exec, attach, port-forward, followed logs */
     PodStreams *streams;
-    HttpBuf *info[32];  /* constant documents, made when first asked for: info.c */
+    struct InfoDoc *info; /* constant documents, made when first asked for: info.c */
 };
 
 struct ApiCall {
@@ -51,7 +57,9 @@ struct ApiCall {
     ApiUser user;
     MediaChoice accept; /* the form of an answer that is an object */
     StrVec warnings;    /* each becomes a Warning header of the answer */
-    /* A call that is kept: its client went away, and <req> is NULL already. NULL = nothing to do but api_call_free(). */
+    bool kept;          /* the handler still needs it after it has returned */
+    bool in_handler, freed; /* the server's */
+    /* Of a call that is kept and not answered: its client went away, <req> is NULL already. NULL = api_call_free(). */
     void (*on_gone)(ApiCall *c);
     void *data; /* the handler's */
 };
@@ -71,6 +79,7 @@ void api_reply_object(ApiCall *c, int code, const json_t *o);
 void api_reply_item(ApiCall *c, int code, const ObjItem *i);
 /* A list of such objects, with its metadata; both borrowed. */
 void api_reply_items(ApiCall *c, const json_t *items, const json_t *meta);
+MUST_USE json_t *api_list_meta(const ObjList *l);
 /* Takes the text's memory. */
 void api_reply_take(ApiCall *c, int code, const char *content_type, Str *text);
 /* Warning headers, Cache-Control and the content type, for http_reply() and http_stream(). */
@@ -93,6 +102,9 @@ ApiHandler pod_evict;                              /* pods.c */
 ApiHandler pod_log;                                /* pod_log.c */
 ApiHandler pod_exec, pod_attach, pod_port_forward; /* pod_streams.c */
 ApiHandler api_info;                               /* info.c: whatever is no resource */
+/* review.c: kubectl auth can-i and whoami. true: it was one of these, and is answered. */
+bool api_review(ApiCall *c);
+void info_free(ApiServer *s);
 
 /* The server stops, and is freed: ends what streams are left, and frees s->streams. */
 void pod_streams_stop(ApiServer *s);

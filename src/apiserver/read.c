@@ -46,7 +46,7 @@ void api_get(ApiCall *c)
 
 /* --- list --------------------------------------------------------------------------------------------------------- */
 
-static json_t *list_meta(const ObjList *l)
+json_t *api_list_meta(const ObjList *l)
 {
     json_t *m = json_object();
     SCOPED(mem_free) char *rv = mem_fmt("%lld", (long long)l->rv);
@@ -65,7 +65,7 @@ static const char *list_version(const KubeKind *k)
 
 static void reply_texts(ApiCall *c, const ObjList *l)
 {
-    SCOPED(json_unref) json_t *meta = list_meta(l);
+    SCOPED(json_unref) json_t *meta = api_list_meta(l);
     SCOPED(mem_free) char *meta_text = json_text(meta, false);
     Str s = {0};
     str_fmt(&s, "{\"kind\":\"%s\",\"apiVersion\":\"v1\",\"metadata\":%s,\"items\":[", c->kr.kind->list_kind, meta_text);
@@ -81,7 +81,7 @@ static void reply_texts(ApiCall *c, const ObjList *l)
 static void reply_values(ApiCall *c, const ObjList *l)
 {
     SCOPED(json_unref) json_t *items = json_array();
-    json_t *meta = list_meta(l);
+    json_t *meta = api_list_meta(l);
     for (size_t i = 0; i < l->n; i++)
         json_array_append_new(items, objitem_json(l->item[i]));
     api_reply_items(c, items, meta);

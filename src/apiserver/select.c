@@ -12,8 +12,7 @@ bool selection_has(const Selection *s, const json_t *o)
            field_selector_matches(s->fields, o);
 }
 
-/* What the key of an object tells: 1 = selected as far as that goes and there is more to ask, 0 = not, 2 = selected. */
-static int by_key(const Selection *s, const ObjItem *i)
+int selection_key(const Selection *s, const ObjItem *i)
 {
     int all = s->labels->n ? 1 : 2;
     for (size_t k = 0; k < s->fields->n; k++) {
@@ -30,7 +29,7 @@ static int by_key(const Selection *s, const ObjItem *i)
 bool selection_match(void *arg, const ObjItem *i)
 {
     const Selection *s = arg;
-    int key = by_key(s, i);
+    int key = selection_key(s, i);
     if (key != 1)
         return key;
     SCOPED(json_unref) json_t *o = objitem_json(i);

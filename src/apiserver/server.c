@@ -14,6 +14,10 @@ void api_call_free(ApiCall *c)
 {
     if (!c)
         return;
+    if (c->in_handler) {
+        c->freed = true;
+        return;
+    }
     kube_request_done(&c->kr);
     api_user_done(&c->user);
     strvec_done(&c->warnings);
@@ -76,8 +80,15 @@ static void dispatch(ApiCall *c)
     SCOPED(mem_free) char *target = mem_fmt("%s%s%s", http_path(c->req), *query ? "?" : "", query);
     json_t *bad = kube_request_parse(http_method(c->req), target, strlen(target), &c->kr);
     bool object = false;
-    if (!bad)
-        bad = impersonation(c);
+    json_t *as = impersonation(c);
+    if (as) {
+        json_decref(bad);
+        bad = as;
+    }
+    if (!as && api_review(c)) { /* they are no resources */
+        json_decref(bad);
+        return;
+    }
     if (!bad) {
         ApiAction a = api_action_of(&c->kr);
         bad = api_authorize(&c->user, &a);
@@ -96,7 +107,7 @@ static void dispatch(ApiCall *c)
 static void on_request(void *arg, HttpRequest *r)
 {
     ApiCall *c = NEW(ApiCall);
-    *c = (ApiCall){.s = arg, .req = r};
+    *c = (ApiCall){.s = arg, .req = r, .in_handler = true};
     http_set_data(r, c);
     if (!authenticate(c->s, r, &c->user)) {
         api_reply_status(c, kube_unauthorized());
@@ -104,7 +115,10 @@ static void on_request(void *arg, HttpRequest *r)
         http_set_user(r, c->user.name);
         dispatch(c);
     }
-    if (!c->req)
+    if (c->req && !c->kept)
+        api_reply_status(c, kube_internal("the request was not answered"));
+    c->in_handler = false;
+    if (!c->kept || c->freed)
         api_call_free(c);
 }
 
@@ -233,8 +247,7 @@ void apiserver_free(ApiServer *s)
     pod_streams_free(s);
     watches_done(s);
     token_file_done(&s->tokens);
-    for (size_t i = 0; i < ARRAY_LEN(s->info); i++)
-        http_buf_unref(s->info[i]);
+    info_free(s);
     free(s->node_name);
     free(s->log_dir);
     free(s);

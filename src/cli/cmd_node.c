@@ -12,6 +12,7 @@
 #include "cli/node_config.h"
 #include "cli/plan_options.h"
 #include "cli/runtime.h"
+#include "cli/serve_options.h"
 #include "daemon/daemon.h"
 #include "daemon/lock.h"
 #include "daemon/sdnotify.h"
@@ -54,7 +55,7 @@ static bool is_node_name(const char *s)
     return n > 0 && n <= 253 && isalnum((unsigned char)s[0]) && isalnum((unsigned char)s[n - 1]);
 }
 
-static Err *node_options(const CliArgs *a, DaemonConfig *c, Log *log)
+static Err *node_options(const CliArgs *a, StrVec *keep, DaemonConfig *c, Log *log)
 {
     log->format = (LogFormat)index_of(log_format_names, cli_opt(a, "log-format"));
     log->level = (LogLevel)index_of(log_level_names, cli_opt(a, "log-level"));
@@ -68,6 +69,8 @@ static Err *node_options(const CliArgs *a, DaemonConfig *c, Log *log)
         e = cli_plan_options(a, &c->plan, &c->prepare_memory_bytes);
     if (!e)
         e = cli_house_options(a, &c->housekeeping);
+    if (!e)
+        e = cli_serve_options(a, keep, &c->api);
     return e ? e : reserved_option(a, c);
 }
 
@@ -127,7 +130,7 @@ int cmd_node(int argc, char **argv)
         .notify_fd = -EBADF,
     };
     if (!e)
-        e = node_options(&a, &c, &log);
+        e = node_options(&a, &keep, &c, &log);
     if (e)
         return cli_fail(e);
     if (init) {

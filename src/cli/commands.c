@@ -121,14 +121,18 @@ static const CliOption node_command_options[] = {
     {.name = "image-gc-low-threshold", .arg = "PERCENT", .def = "80", .help = "until no more than this is used"},
     {.name = "minimum-image-ttl-duration", .arg = "DURATION", .def = "2m", .help = "younger images stay"},
     {.name = "image-maximum-gc-age", .arg = "DURATION", .def = "0s", .help = "images that were not used for longer go; 0: none do"},
+    {.name = "api-socket", .arg = "FILE", .help = "socket that the API is served on (api.sock in --run-dir); empty: none"},
+    {.name = "bind-address", .arg = "ADDRESS", .def = "127.0.0.1", .help = "address that the API is served on over TLS"},
+    {.name = "secure-port", .arg = "PORT", .def = "0", .help = "port of that; 0: none"},
+    {.name = "tls-cert-file", .arg = "FILE", .help = "its certificate (PEM)"},
+    {.name = "tls-private-key-file", .arg = "FILE", .help = "the key of that"},
+    {.name = "client-ca-file", .arg = "FILE", .help = "clients with a certificate of this authority are let in"},
+    {.name = "token-auth-file", .arg = "FILE", .help = "and those with a bearer token: lines of token,user,uid[,\"group,...\"]"},
+    {.name = "max-connections", .arg = "N", .def = "1024", .help = "connections to the API at once"},
+    {.name = "max-watches", .arg = "N", .def = "1000", .help = "watches at once"},
+    {.name = "max-streams", .arg = "N", .def = "200", .help = "exec, attach, port-forward and followed logs at once"},
     {.name = "log-format", .arg = "FORMAT", .values = "logfmt json", .def = "logfmt", .help = "of the lines on stderr"},
     {.name = "log-level", .arg = "LEVEL", .values = "debug info warn error", .def = "info", .help = "lines below it are left out"},
-};
-static const CliOption delete_options[] = {
-    {.name = "grace-period", .arg = "DURATION", .help = "time to stop in, instead of the Pod's own; 0 kills"},
-    {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "live lines json yaml",
-     .help = "how to show it: live (a terminal's default), lines, json or yaml"},
-    {.name = "no-logs", .help = "do not show the containers' output"},
 };
 #define STREAM_RUNTIME                                                                                                 \
     RUNTIME_CHOICE,                                                                                                    \
@@ -212,6 +216,22 @@ static const CliOption wait_options[] = {
     {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "json yaml name jsonpath=", .hint = true, .help = "print the objects, in this form"},
     API_SELECTOR, API_FIELDS, API_ALL_NAMESPACES, API_FILES, API_MANAGED,
 };
+static const CliOption delete_options[] = {
+    {.name = "grace-period", .arg = "DURATION", .help = "time to stop in, instead of the Pod's own; 0 kills (of the API's: with --force)"},
+    {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "name live lines json yaml",
+     .help = "name: TYPE/NAME of each; of what run left: live (a terminal's default), lines, json or yaml"},
+    API_FILES, API_SELECTOR, API_FIELDS,
+    {.name = "all", .help = "all objects of the type, in the namespace"},
+    API_ALL_NAMESPACES,
+    {.name = "force", .help = "take it out of the API at once; with it the grace period is 0"},
+    {.name = "now", .help = "a grace period of 1 s"},
+    {.name = "wait", .def = "true", .help = "return when they are gone"},
+    {.name = "timeout", .arg = "DURATION", .help = "of waiting; 0 a week (0s)"},
+    API_IGNORE,
+    {.name = "cascade", .arg = "MODE", .values = "background foreground orphan", .def = "background", .help = "what becomes of what it owns"},
+    {.name = "dry-run", .arg = "MODE", .values = "none server", .def = "none", .help = "server: check it all, delete nothing"},
+    {.name = "no-logs", .help = "of what run left: do not show the containers' output"},
+};
 static const CliOption complete_options[] = {
     {.name = "words", .help = "what follows are the words of a command line, from the command's name on"},
 };
@@ -281,11 +301,12 @@ const CliCommand cli_commands[] = {
               "Exit status: 0 Succeeded or --until met, 1 Failed, 2 bad usage or manifest, 3 the machine lacks something,\n"
               "124 timed out, 130 interrupted.",
      OPTIONS(run_options), .min_operands = 1, .max_operands = -1, .flags = CLI_FILES | CLI_NODE | CLI_RUNTIME | CLI_GATES},
-    {.name = "delete", .run = cmd_delete, .usage = "[OPTIONS] [NAMESPACE/]POD...",
-     .summary = "delete Pods that were left running here",
-     .about = "For Pods that `reprise run --keep` left, or whose `reprise run` was killed. A Pod that a running `reprise run`\n"
+    {.name = "delete", .run = cmd_delete, .usage = "[OPTIONS] TYPE NAME... | TYPE/NAME... | -f FILE | TYPE -l LABELS | [NAMESPACE/]POD...",
+     .summary = "delete objects of the node's API, or Pods that run left here",
+     .about = "With a TYPE (pod, cm, ...) or -f, -l, --all: objects of the node's API, as kubectl deletes them.\n"
+              "Else Pods that `reprise run --keep` left, or whose `reprise run` was killed; one that a running `reprise run`\n"
               "drives is deleted there, with Ctrl-C.",
-     OPTIONS(delete_options), .min_operands = 1, .max_operands = -1, .flags = CLI_NODE | CLI_RUNTIME},
+     OPTIONS(delete_options), .max_operands = -1, .flags = CLI_API | CLI_NODE | CLI_RUNTIME},
     {.name = "get", .run = cmd_get, .usage = "[OPTIONS] TYPE[,TYPE] [NAME...] | TYPE/NAME... | -f FILE", .summary = "show objects of the node's API",
      .about = API_TYPES, OPTIONS(get_options), .max_operands = -1, .flags = CLI_API},
     {.name = "describe", .run = cmd_describe, .usage = "[OPTIONS] TYPE [NAME or its beginning...] | TYPE/NAME... | -f FILE",

@@ -1,9 +1,9 @@
 #include "client/api.h"
 
 #include <curl/curl.h>
-#include <time.h>
 
 #include "client/fields.h"
+#include "os/fs.h"
 
 #define ANSWER_MAX ((size_t)256 << 20) /* of memory, before a client gives up on a list */
 
@@ -240,7 +240,7 @@ static void drop(ApiClient *a, Transfer *t)
     transfer_free(t);
 }
 
-static void drop_all(ApiClient *a)
+void api_stop(ApiClient *a)
 {
     while (a->streams)
         drop(a, a->streams);
@@ -264,25 +264,18 @@ static void end_done(ApiClient *a)
     }
 }
 
-static int64_t now(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * NS_PER_S + t.tv_nsec;
-}
-
 Err *api_run(ApiClient *a, int64_t timeout_ns)
 {
-    int64_t end = now() + timeout_ns;
+    int64_t end = os_monotonic_ns() + timeout_ns;
     while (a->streams) {
         int running, ready;
-        int64_t left_ms = timeout_ns < 0 ? 60000 : (end - now()) / NS_PER_MS;
+        int64_t left_ms = timeout_ns < 0 ? 60000 : (end - os_monotonic_ns()) / NS_PER_MS;
         (void)curl_multi_perform(a->multi, &running);
         end_done(a);
         if (!a->streams)
             break;
-        if (timeout_ns >= 0 && now() >= end) {
-            drop_all(a);
+        if (timeout_ns >= 0 && os_monotonic_ns() >= end) {
+            api_stop(a);
             return err_new(ERR_TIMEOUT, 0, "timed out waiting for the condition");
         }
         if (running)
@@ -383,7 +376,7 @@ void api_client_free(ApiClient *a)
 {
     if (!a)
         return;
-    drop_all(a);
+    api_stop(a);
     (void)curl_multi_cleanup(a->multi);
     curl_global_cleanup();
     strvec_done(&a->warned);

@@ -1,9 +1,12 @@
 /* api_server.c - the API alone, without an agent, over a real store: for tests and for kubectl by hand.
  *
  *   api_server [--dir DIR] [--socket PATH] [--port N [--kubeconfig FILE]] [--token-file FILE] [--node NAME]
+ *              [--log-dir DIR] [--objects FILE] [--pod UID=CONTAINER,...] [--embedded ROOT,RUN-DIR]
  *
  * A store in DIR (a temporary one, removed at the end, by default), a unix socket, and TLS on 127.0.0.1:N (0 = any) with certificates
- * made on the spot: FILE is a kubeconfig of an admin. Says "ready PORT" on stdout when it listens; ends with SIGTERM or SIGINT. */
+ * made on the spot: FILE is a kubeconfig of an admin. --objects is a file of Pods, one a line, as they are stored, and read anew at
+ * SIGHUP; --pod lets the fake runtime run containers for one (what is written to them comes back), --embedded takes the Pods that an
+ * agent runs in these folders. Says "ready PORT" on stdout when it listens; ends with SIGTERM or SIGINT. */
 #include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
@@ -12,12 +15,17 @@
 
 #include "apiserver/apiserver.h"
 #include "os/fs.h"
+#include "runtime/fake/fake.h"
+#include "runtime/oci/oci.h"
+#include "wire/json.h"
 #include "unit/pki.h"
 
 typedef struct {
     uv_loop_t loop;
-    uv_signal_t signals[2];
+    uv_signal_t signals[3];
     ApiServer *s;
+    ObjStore *store;
+    const char *objects;
     bool stopped;
 } Program;
 
@@ -28,13 +36,6 @@ static void on_stopped(void *arg)
     uv_stop(&p->loop);
 }
 
-static void on_signal(uv_signal_t *h, int n)
-{
-    Program *p = h->data;
-    (void)n;
-    apiserver_stop(p->s, 500, on_stopped, p);
-}
-
 static void must(Err *e)
 {
     if (!e)
@@ -43,6 +44,85 @@ static void must(Err *e)
     fprintf(stderr, "api_server: %s\n", text);
     free(text);
     exit(1);
+}
+
+static void objects_read(Program *p)
+{
+    Str text = {0};
+    if (!p->objects)
+        return;
+    must(fs_read(p->objects, 16 << 20, &text));
+    char *save = NULL;
+    for (char *line = strtok_r(text.p, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        json_t *o = NULL;
+        must(json_parse(line, strlen(line), &o));
+        Err *e = objstore_create(p->store, "pods", o, &(ObjWrite){0}, NULL);
+        if (e) {
+            err_free(e);
+            must(objstore_update(p->store, "pods", o, &(ObjWrite){0}, NULL));
+        }
+        json_decref(o);
+    }
+    str_done(&text);
+}
+
+static void nothing(void *arg, const char *id, Err *err)
+{
+    (void)arg;
+    (void)id;
+    must(err);
+}
+
+static void started(void *arg, Err *err)
+{
+    (void)arg;
+    must(err);
+}
+
+/* "UID=a,b": runs them. */
+static void fake_pod(Runtime *rt, uv_loop_t *loop, char *what)
+{
+    char *names = strchr(what, '='), *save = NULL;
+    if (!names)
+        exit(2);
+    *names++ = '\0';
+    SandboxConfig sandbox = {.name = what, .namespace_ = "default", .uid = what, .hostname = "", .log_directory = ""};
+    PodFacts facts;
+    must(rt->ops->sandbox_run(rt, &sandbox, nothing, NULL));
+    (void)uv_run(loop, UV_RUN_NOWAIT);
+    rt->ops->pod_facts(rt, what, &facts);
+    for (char *name = strtok_r(names, ",", &save); name; name = strtok_r(NULL, ",", &save)) {
+        ContainerConfig c = {.name = name, .image = "image", .image_id = "id", .log_path = ""};
+        must(rt->ops->container_create(rt, what, facts.sandboxes.v[0].id, &c, nothing, NULL));
+    }
+    pod_facts_done(&facts);
+    rt->ops->pod_facts(rt, what, &facts);
+    for (size_t i = 0; i < facts.containers.n; i++)
+        must(rt->ops->container_start(rt, what, facts.containers.v[i].id, started, NULL));
+    pod_facts_done(&facts);
+}
+
+static Runtime *embedded(uv_loop_t *loop, char *what)
+{
+    char *run = strchr(what, ',');
+    if (!run)
+        exit(2);
+    *run++ = '\0';
+    Runtime *rt = NULL;
+    SCOPED(mem_free) char *cache = mem_fmt("%s/cni", what);
+    OciRuntimeConfig c = {.loop = loop, .root = what, .run_dir = run, .log_dir = "/var/log/pods", .cni.cache_dir = cache};
+    must(oci_runtime_open(&c, &rt));
+    return rt;
+}
+
+static void on_signal(uv_signal_t *h, int n)
+{
+    Program *p = h->data;
+    if (n == SIGHUP) {
+        objects_read(p);
+        return;
+    }
+    apiserver_stop(p->s, 500, on_stopped, p);
 }
 
 static char *base64(const char *text)
@@ -80,10 +160,13 @@ int main(int argc, char **argv)
     static const struct option options[] = {
         {"dir", required_argument, NULL, 'd'},        {"socket", required_argument, NULL, 's'}, {"port", required_argument, NULL, 'p'},
         {"kubeconfig", required_argument, NULL, 'k'}, {"token-file", required_argument, NULL, 't'},
-        {"node", required_argument, NULL, 'n'},       {"verbose", no_argument, NULL, 'v'},      {NULL, 0, NULL, 0},
+        {"node", required_argument, NULL, 'n'},       {"verbose", no_argument, NULL, 'v'},
+        {"log-dir", required_argument, NULL, 'l'},    {"objects", required_argument, NULL, 'o'}, {"pod", required_argument, NULL, 'P'},
+        {"embedded", required_argument, NULL, 'e'},   {NULL, 0, NULL, 0},
     };
     char temporary[] = "/tmp/reprise-api-XXXXXX";
     const char *dir = NULL, *socket = NULL, *kubeconfig = NULL;
+    char *pod = NULL, *folders = NULL;
     int port = -1, c;
     Program p = {0};
     ApiServerConfig config = {.loop = &p.loop, .node_name = "node-1", .log_dir = "/var/log/pods"};
@@ -107,6 +190,18 @@ int main(int argc, char **argv)
         case 'n':
             config.node_name = optarg;
             break;
+        case 'l':
+            config.log_dir = optarg;
+            break;
+        case 'o':
+            p.objects = optarg;
+            break;
+        case 'P':
+            pod = optarg;
+            break;
+        case 'e':
+            folders = optarg;
+            break;
         case 'v':
             config.node.on_request = on_request;
             break;
@@ -124,6 +219,11 @@ int main(int argc, char **argv)
     free(note);
     features_default(&config.gates);
     uv_loop_init(&p.loop);
+    p.store = config.store;
+    objects_read(&p);
+    config.rt = folders ? embedded(&p.loop, folders) : fake_runtime_new(&p.loop);
+    if (pod)
+        fake_pod(config.rt, &p.loop, pod);
     Pair ca = named("test CA", NULL, NULL);
     Pair server = named("localhost", NULL, &ca);
     Pair admin = named("admin", (const char *const[]){"reprise:admin", NULL}, &ca);
@@ -138,16 +238,17 @@ int main(int argc, char **argv)
     unsigned bound = port >= 0 ? apiserver_port(p.s, config.n_listen - 1) : 0;
     if (kubeconfig)
         write_kubeconfig(kubeconfig, bound, &ca, &admin);
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 3; i++) {
         uv_signal_init(&p.loop, &p.signals[i]);
         p.signals[i].data = &p;
-        uv_signal_start(&p.signals[i], on_signal, i ? SIGINT : SIGTERM);
+        uv_signal_start(&p.signals[i], on_signal, i == 0 ? SIGTERM : i == 1 ? SIGINT : SIGHUP);
     }
     printf("ready %u\n", bound);
     fflush(stdout);
     uv_run(&p.loop, UV_RUN_DEFAULT);
     apiserver_free(p.s);
-    for (size_t i = 0; i < 2; i++)
+    config.rt->ops->close(config.rt);
+    for (size_t i = 0; i < 3; i++)
         uv_close((uv_handle_t *)&p.signals[i], NULL);
     uv_run(&p.loop, UV_RUN_DEFAULT);
     uv_loop_close(&p.loop);
