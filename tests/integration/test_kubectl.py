@@ -185,7 +185,7 @@ def test_port_forward(kube, old):
 
 @both
 def test_attach(kube, old):
-    kube.up(container(script='while read x; do echo "got $x"; [ "$x" = end ] && exit 0; done', stdin=True))
+    kube.up(container(script='while read x; do echo "got $x"; [ "$x" = end ] && exit 0; done', stdin=True, stdinOnce=True), restartPolicy="Never")
     a = kube.spawn("attach", "-i", "p", stdin=subprocess.PIPE, old=old)
     for word in ("one", "two"):
         a.process.stdin.write(word + "\n")
