@@ -61,7 +61,7 @@ def test_life(node, api):
     assert len(host.containers_of(p)) == 1
     api.wait("pods", "p", lambda _: {"Scheduled", "Pulled", "Created", "Started"} <= set(reasons(api, "p")))
     started = next(e for e in api.events("p") if e["reason"] == "Started")
-    assert started["message"] == "Started container main" and started["involvedObject"]["fieldPath"] == "spec.containers{main}"
+    assert started["message"] == "Container started" and started["involvedObject"]["fieldPath"] == "spec.containers{main}"
     assert started["source"] == {"component": "kubelet", "host": "n1"} and started["count"] == 1
     api.delete("pods", "p")
     api.wait_gone("pods", "p")
