@@ -180,6 +180,7 @@ static void on_keep(uv_timer_t *t)
     d->quiet_rv = rv;
     if (os_monotonic_ns() >= d->heartbeat_ns) {
         node_object_heartbeat(d->node);
+        runtime_look_images(d);
         d->heartbeat_ns = os_monotonic_ns() + NODE_HEARTBEAT_NS;
     }
 }
@@ -371,6 +372,8 @@ Err *daemon_open(const DaemonConfig *c, Daemon **ret)
         daemon_close(d);
         return e;
     }
+    runtime_look(d);
+    runtime_look_images(d);
     (void)uv_timer_start(&d->scan, on_scan, SCAN_MS, SCAN_MS);
     (void)uv_timer_start(&d->keep, on_keep, KEEP_MS, KEEP_MS);
     if (c->watchdog_ns > 0)

@@ -76,6 +76,7 @@ struct Daemon {
     StrVec pending;  /* the same of those that could not be bound: looked at again when <schedule> */
     bool schedule, static_dirty, mirrors_dirty, claims_dirty;
     int64_t quiet_rv, checkpoint_rv; /* the store's, when it was last looked at, and moved into the database */
+    RuntimeLook *look_images; /* its images are being asked for */
     RuntimeLook *look;       /* the runtime is being asked whether it is ready; NULL = it is not */
     int64_t runtime_seen_ns; /* when it answered last, monotonic */
     int64_t heartbeat_ns;            /* of the Node: when the next is due, monotonic */
@@ -133,6 +134,7 @@ void mirrors_sync(Daemon *d);
 
 /* runtime_look.c */
 void runtime_look(Daemon *d);
+void runtime_look_images(Daemon *d);
 void runtime_look_close(Daemon *d);
 
 /* restarts.c */

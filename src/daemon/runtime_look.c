@@ -1,5 +1,5 @@
-/* runtime_look.c - is the runtime below ready to run Pods? Asked every 10 s; the Node's condition Ready says so in the kubelet's words
- * (updateRuntimeUp(), runtimeState.runtimeErrors()). */
+/* runtime_look.c - what the Node shows of the runtime. Is it ready to run Pods? Asked every 10 s; the condition Ready says so in the
+ * kubelet's words (updateRuntimeUp(), runtimeState.runtimeErrors()). Which images are here? Asked with every heartbeat. */
 #include "daemon/daemon_priv.h"
 #include "os/fs.h"
 
@@ -50,8 +50,62 @@ void runtime_look(Daemon *d)
         on_status(d->look, NULL, e);
 }
 
+/* --- images ---------------------------------------------------------------------------------------------------------------- */
+
+#define IMAGES_MAX 50 /* nodeStatusMaxImages */
+#define NAMES_MAX 5   /* MaxNamesPerImageInNodeStatus */
+
+static int by_size(const void *a, const void *b)
+{
+    const RuntimeImage *x = *(const RuntimeImage *const *)a, *y = *(const RuntimeImage *const *)b;
+    return x->bytes != y->bytes ? (x->bytes > y->bytes ? -1 : 1) : strcmp(x->id, y->id);
+}
+
+static json_t *images_json(const RuntimeImages *images)
+{
+    json_t *list = json_array();
+    const RuntimeImage **order = mem_alloc_n(images->n + 1, sizeof(RuntimeImage *));
+    for (size_t i = 0; i < images->n; i++)
+        order[i] = &images->v[i];
+    qsort(order, images->n, sizeof *order, by_size);
+    for (size_t i = 0; i < images->n && i < IMAGES_MAX; i++) {
+        json_t *names = json_array();
+        for (size_t k = 0; k < order[i]->names.n && k < NAMES_MAX; k++)
+            json_array_append_new(names, json_string(order[i]->names.v[k]));
+        json_array_append_new(list, json_pack("{s:o, s:I}", "names", names, "sizeBytes", (json_int_t)order[i]->bytes));
+    }
+    free(order);
+    return list;
+}
+
+static void on_images(void *arg, const RuntimeImages *images, Err *err)
+{
+    RuntimeLook *look = arg;
+    Daemon *d = look->d;
+    free(look);
+    if (d)
+        d->look_images = NULL;
+    if (d && images)
+        node_object_set_images(d->node, images_json(images));
+    err_free(err); /* what was known stays */
+}
+
+void runtime_look_images(Daemon *d)
+{
+    Runtime *rt = d->c.rt;
+    if (!rt->ops->images || d->look_images)
+        return;
+    d->look_images = NEW(RuntimeLook);
+    d->look_images->d = d;
+    Err *e = rt->ops->images(rt, on_images, d->look_images);
+    if (e)
+        on_images(d->look_images, NULL, e);
+}
+
 void runtime_look_close(Daemon *d)
 {
-    if (d->look)
-        d->look->d = NULL;
+    RuntimeLook *under_way[] = {d->look, d->look_images};
+    for (size_t i = 0; i < ARRAY_LEN(under_way); i++)
+        if (under_way[i])
+            under_way[i]->d = NULL;
 }

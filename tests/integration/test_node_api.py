@@ -316,6 +316,8 @@ def test_death_at_a_claim(node, api, step):
 def test_node_object(node, api):
     n = api.get("nodes", "n1", namespace=None)
     assert condition(n, "Ready") == "True" and n["status"]["nodeInfo"]["bootID"] == open("/proc/sys/kernel/random/boot_id").read().strip()
+    n = api.wait("nodes", "n1", lambda n: n["status"].get("images"), namespace=None)
+    assert any(name.endswith("localhost/reprise-examples:1") for i in n["status"]["images"] for name in i["names"])
     api.patch("nodes", "n1", {"metadata": {"labels": {"disk": "ssd"}}}, namespace=None)
     api.create("pods", pod(container(), name="p", nodeSelector={"disk": "ssd"}))
     api.wait("pods", "p", running)
