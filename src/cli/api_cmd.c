@@ -141,8 +141,9 @@ void api_cmd_note(ApiCmd *c, Err *e)
 
 int api_cmd_end(ApiCmd *c)
 {
+    /* Of several, kubectl's MultipleErrors() leaves out what says that they are errors. */
     for (size_t i = 0; i < c->errors.n; i++)
-        fprintf(stderr, "%s\n", c->errors.v[i]);
+        fprintf(stderr, "%s\n", c->errors.v[i] + (c->errors.n > 1 && str_starts(c->errors.v[i], "error: ") ? strlen("error: ") : 0));
     return c->errors.n ? EXIT_FAILED : EXIT_OK;
 }
 

@@ -79,28 +79,48 @@ static void note(Get *g, Err *e)
         api_cmd_note(&g->c, e);
 }
 
+/* A group of tables of one kind begins; a blank line divides it from the one before. */
+static void begin_table(Get *g, const KubeKind *k, const char *word, bool rows)
+{
+    flush_table(g);
+    new_printer(g, k, word);
+    if (g->printed && !g->table.no_headers && rows)
+        str_add_c(&g->out, '\n');
+}
+
 static int print_tables(Get *g)
 {
+    SCOPED(json_unref) json_t *answers = json_array(); /* by target; null where it failed */
     SCOPED(mem_free) char *word = NULL;
-    bool mixed = several_kinds(g), namespaced = true;
+    const KubeKind *first = NULL;
+    bool mixed = false, namespaced = true;
     for (size_t i = 0; i < g->targets.n; i++) {
         const Target *t = &g->targets.v[i];
-        SCOPED(json_unref) json_t *answer = NULL;
+        json_t *answer = NULL;
         Err *e = fetch(g, t, &answer);
         if (!e && g->sort)
             e = items_sort(json_object_get(answer, "rows"), g->sort);
         namespaced = namespaced && t->kind->namespaced;
-        if (e) {
+        if (e)
             note(g, e);
+        else
+            mixed = mixed || (first && t->kind != first);
+        if (!e && !first)
+            first = t->kind;
+        if (e)
+            json_decref(answer);
+        json_array_append_new(answers, e ? json_null() : answer);
+    }
+    for (size_t i = 0; i < g->targets.n; i++) {
+        const KubeKind *k = g->targets.v[i].kind;
+        const json_t *answer = json_array_get(answers, i);
+        if (json_is_null(answer))
             continue;
-        }
-        if (t->kind != g->last) {
-            flush_table(g);
-            mem_set_str(&word, NULL);
-            word = mixed ? kind_word(t->kind) : NULL;
-            new_printer(g, t->kind, word);
-            if (g->printed && !g->table.no_headers && json_array_size(at(answer, "rows")))
-                str_add_c(&g->out, '\n');
+        if (k != g->last) {
+            SCOPED(mem_free) char *next = mixed ? kind_word(k) : NULL;
+            begin_table(g, k, next, json_array_size(at(answer, "rows")) > 0);
+            free(word);
+            word = MOVE(next, NULL);
         }
         table_print(&g->table, answer, NULL, &g->cells);
     }

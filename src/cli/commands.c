@@ -232,9 +232,6 @@ static const CliOption delete_options[] = {
     {.name = "dry-run", .arg = "MODE", .values = "none server", .def = "none", .help = "server: check it all, delete nothing"},
     {.name = "no-logs", .help = "of what run left: do not show the containers' output"},
 };
-static const CliOption complete_options[] = {
-    {.name = "words", .help = "what follows are the words of a command line, from the command's name on"},
-};
 static const CliOption validate_options[] = {
     {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "text json yaml", .def = "text",
      .help = "text (a line an error), or a metav1.Status with its causes for each document"},
@@ -380,8 +377,8 @@ const CliCommand cli_commands[] = {
     {.name = "version", .run = cmd_version, .usage = "[OPTIONS]", .summary = "print the version", OPTIONS(json_options)},
     {.name = "completion", .run = cmd_completion, .usage = "bash|zsh|fish", .summary = "print a shell's completion script",
      .min_operands = 1, .max_operands = 1},
-    {.name = "complete", .run = cmd_complete, .usage = "COMMAND [WORD...]", .summary = "print what may come next (the completions' helper)",
-     OPTIONS(complete_options), .max_operands = -1, .flags = CLI_HIDDEN | CLI_API},
+    {.name = "complete", .run = cmd_complete, .usage = "-- COMMAND WORD...", .summary = "print what may stand at the cursor (the completions' helper)",
+     .max_operands = -1, .flags = CLI_HIDDEN},
     {.name = "help", .run = cmd_help, .usage = "[COMMAND]", .summary = "show help", .max_operands = 2},
 };
 const size_t n_cli_commands = ARRAY_LEN(cli_commands);

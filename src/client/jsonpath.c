@@ -357,11 +357,13 @@ Err *jsonpath_parse(const char *text, JsonPath **ret)
 
 Err *jsonpath_parse_relaxed(const char *text, JsonPath **ret)
 {
-    while (isspace((unsigned char)*text))
-        text++;
-    if (*text == '{')
-        return jsonpath_parse(text, ret);
-    SCOPED(mem_free) char *full = mem_fmt("{%s%s}", *text == '.' || *text == '[' ? "" : ".", text);
+    size_t n = strlen(text);
+    bool braces = n >= 2 && text[0] == '{' && text[n - 1] == '}';
+    SCOPED(mem_free) char *inner = mem_dup_strn(braces ? text + 1 : text, braces ? n - 2 : n);
+    if (!*inner || strpbrk(inner, "{}"))
+        return err_new(ERR_INVALID, 0,
+                       "unexpected path string, expected a 'name1.name2' or '.name1.name2' or '{name1.name2}' or '{.name1.name2}'");
+    SCOPED(mem_free) char *full = mem_fmt("{%s%s}", strchr(".[$@", *inner) ? "" : ".", inner);
     return jsonpath_parse(full, ret);
 }
 
@@ -398,12 +400,15 @@ static Err *add_children(Found *f, const json_t *j)
 }
 
 /* The value and all below it that have members, in document order. */
-static Err *add_below(Found *f, const json_t *j)
+static Err *add_below(Found *f, const json_t *j) // NOLINT(misc-no-recursion): no deeper than the value, which the parser bounds
 {
-    size_t from = f->n;
-    Err *e = found_add(f, j);
-    for (size_t i = from; !e && i < f->n; i++)
-        e = add_children(f, f->v[i]);
+    Found children = {0};
+    Err *e = add_children(&children, j);
+    if (!e && children.n)
+        e = found_add(f, j);
+    for (size_t i = 0; !e && i < children.n; i++)
+        e = add_below(f, children.v[i]);
+    free(children.v);
     return e;
 }
 
@@ -482,9 +487,9 @@ static Err *filter(const Step *s, const json_t *root, const json_t *list, Found 
     return e;
 }
 
-static Err *step_one(const Step *s, const json_t *root, const json_t *j, Found *out) // NOLINT(misc-no-recursion): DEPTH_MAX
+/* <pick>: of STEP_INDEX, one of the union. */
+static Err *step_one(const Step *s, const Pick *pick, const json_t *root, const json_t *j, Found *out) // NOLINT(misc-no-recursion): DEPTH_MAX
 {
-    Err *e = NULL;
     const json_t *v;
     switch (s->kind) {
     case STEP_FIELD:
@@ -495,9 +500,7 @@ static Err *step_one(const Step *s, const json_t *root, const json_t *j, Found *
     case STEP_RECURSIVE:
         return add_below(out, j);
     case STEP_INDEX:
-        for (size_t i = 0; !e && i < s->n_picks; i++)
-            e = pick_from(out, &s->picks[i], j);
-        return e;
+        return pick_from(out, pick, j);
     case STEP_FILTER:
         return filter(s, root, j, out);
     case STEP_ROOT:
@@ -513,9 +516,12 @@ static Err *eval(const Path *path, const json_t *root, const json_t *value, Foun
     Found now = {0};
     Err *e = found_add(&now, value);
     for (size_t i = 0; !e && i < path->n; i++) {
+        const Step *s = &path->v[i];
         Found next = {0};
-        for (size_t k = 0; !e && k < now.n; k++)
-            e = step_one(&path->v[i], root, now.v[k], &next);
+        /* ['a','b']: all a, then all b */
+        for (size_t u = 0; u < (s->kind == STEP_INDEX ? s->n_picks : 1); u++)
+            for (size_t k = 0; !e && k < now.n; k++)
+                e = step_one(s, s->picks ? &s->picks[u] : NULL, root, now.v[k], &next);
         free(now.v);
         now = next;
     }
