@@ -129,14 +129,10 @@ int cmd_node(int argc, char **argv)
         .node_name = str_or(cli_opt(&a, "node-name"), uname(&u) == 0 ? u.nodename : "localhost"),
         .notify_fd = -EBADF,
     };
-    if (!e)
-        e = node_options(&a, &keep, &c, &log);
-    if (e)
-        return cli_fail(e);
-    if (init) {
-        e = node_init(&a, c.node_name);
+    if (!e) /* --init makes what the other options would ask for */
+        e = init ? node_init(&a, c.node_name) : node_options(&a, &keep, &c, &log);
+    if (e || init)
         return e ? cli_fail(e) : EXIT_OK;
-    }
     (void)signal(SIGPIPE, SIG_IGN);
     SCOPED(fd_close) int notify = sd_open();
     c.notify_fd = notify;
