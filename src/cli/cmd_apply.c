@@ -39,24 +39,23 @@ static Err *explained(Err *e)
     return err_new(ERR_EXISTS, 0, "%s%s", text, conflict_help);
 }
 
-/* The object but for what each write changes. */
-static json_t *lasting(const json_t *object)
+/* What a manifest can say of the object: not what each write changes, and not what the node says of it meanwhile. */
+static json_t *wanted(const json_t *object)
 {
     static const char *const passing[] = {"managedFields", "resourceVersion", "generation"};
     json_t *copy = json_deep_copy(object), *meta = json_object_get(copy, "metadata");
+    (void)json_object_del(copy, "status");
     for (size_t i = 0; i < ARRAY_LEN(passing); i++)
         (void)json_object_del(meta, passing[i]);
     return copy;
 }
 
-static const char *what_happened(const Apply *s, const json_t *before, const json_t *after, long code)
+static const char *what_happened(const json_t *before, const json_t *after, long code)
 {
     if (code == 201 || !before)
         return "created";
-    if (!s->dry_run)
-        return str_eq(at_str(before, "metadata.resourceVersion"), at_str(after, "metadata.resourceVersion")) ? "unchanged" : "configured";
-    SCOPED(json_unref) json_t *a = lasting(before);
-    SCOPED(json_unref) json_t *b = lasting(after);
+    SCOPED(json_unref) json_t *a = wanted(before);
+    SCOPED(json_unref) json_t *b = wanted(after);
     return json_equal(a, b) ? "unchanged" : "configured";
 }
 
@@ -65,7 +64,7 @@ static Err *report(Apply *s, const Target *t, const json_t *before, const json_t
     SCOPED(mem_free) char *word = kind_word(t->kind);
     Err *e = NULL;
     if (s->output.form == OUT_TABLE)
-        str_fmt(&s->out, "%s/%s %s%s\n", word, t->name, what_happened(s, before, after, code), s->dry_run ? " (server dry run)" : "");
+        str_fmt(&s->out, "%s/%s %s%s\n", word, t->name, what_happened(before, after, code), s->dry_run ? " (server dry run)" : "");
     else
         e = output_print(&s->output, after, &s->out);
     (void)api_put(&s->out);
