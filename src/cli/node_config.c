@@ -46,7 +46,7 @@ static const struct NodeField {
     {"imageMaximumGCAge", "image-maximum-gc-age", NC_DURATION},
     {"containerLogMaxSize", "container-log-max-size", NC_QUANTITY},
     {"containerLogMaxFiles", "container-log-max-files", NC_COUNT},
-    {"apiSocket", "api-socket", NC_STRING},
+    {"apiSocket", "api-socket", NC_PATH},
     {"bindAddress", "bind-address", NC_STRING},
     {"securePort", "secure-port", NC_INTEGER},
     {"tlsCertFile", "tls-cert-file", NC_PATH},
@@ -169,6 +169,8 @@ static char *scalar_text(const struct NodeField *f, const CliOption *o, const js
         return NULL;
     }
     const char *text = json_string_value(v);
+    if (str_empty(text) && str_eq(f->json, "apiSocket"))
+        return mem_dup_str(""); /* no socket */
     if (str_empty(text))
         report_add(r, CAUSE_REQUIRED, f->json, "Required value: must not be empty");
     else if (f->kind == NC_PATH && text[0] != '/')
@@ -197,7 +199,7 @@ static void read_field(CliArgs *a, StrVec *keep, const char *key, const json_t *
         if (!text)
             return;
         strvec_add_take(keep, text);
-        if (*text)
+        if (*text || !map)
             cli_default(a, o, text);
         return;
     }

@@ -32,6 +32,7 @@ static void track(Daemon *d, const Pod *p)
 {
     Tracked *t = LIST_ADD(&d->pods);
     *t = (Tracked){.uid = mem_dup_str(p->metadata.uid), .phase = mem_dup_str(p->status.phase), .status_owed = true};
+    restarts_adopt(d, t, p);
     Err *e = dump_serve(d->agent, d->c.loop, d->c.run_dir, t->uid, &t->dump);
     if (e)
         log_error(d->c.log, "no socket for debug dump", p->metadata.name, e);
@@ -42,6 +43,8 @@ static void tracked_done(Tracked *t)
     dump_close(t->dump);
     free(t->uid);
     free(t->phase);
+    free(t->restart_container);
+    free(t->restart_rule);
 }
 
 static void untrack(Daemon *d, const char *uid)
@@ -68,6 +71,8 @@ static void on_pod(void *arg, const char *type, const Pod *p, int64_t now_ns)
         LogField f[] = {{"pod", name}, {"uid", t->uid}, {"phase", t->phase}, {"reason", p->status.reason}, {"message", p->status.message}};
         log_line(d->c.log, LOG_INFO, now_ns, "phase", f, ARRAY_LEN(f));
     }
+    if (t)
+        restarts_note(d, t, p, now_ns);
     if (str_eq(type, "DELETED"))
         LOG(d->c.log, LOG_INFO, "pod removed", {"pod", name}, {"uid", p->metadata.uid});
     else

@@ -6,6 +6,7 @@
  *   watches.c     what the store tells: which Pods are to be looked at again
  *   api_pods.c    Pods of the API: bound, admitted, run, updated, ended, taken out of the store
  *   pod_status.c  the agent's status into the store
+ *   restarts.c    in-place restarts into the store
  *   mirrors.c     static Pods in the API
  *   serve.c       the API server
  *   claims.c      PersistentVolumeClaims of the API
@@ -38,8 +39,9 @@ typedef struct {
     int64_t rv;          /* of the store's Pod as this process wrote it last; 0 = it did not */
     bool status_owed;    /* the store does not have its status yet */
     OptInt gone_grace;   /* it was taken out of the store with this deletionGracePeriodSeconds */
-    int64_t restarts;    /* in-place restarts begun, as stored: restarts.c */
-    bool restarting;
+    bool restarting;     /* in place; what follows is of this restart, or the last one: restarts.c */
+    int64_t restarts, restart_code, restart_begun_ns;
+    char *restart_container, *restart_rule;
 } Tracked;
 
 typedef LIST_OF(const Pod *) PodRefs;
@@ -123,6 +125,10 @@ void pod_condition_set(json_t *pod, const char *type, bool on, const char *reaso
 
 /* mirrors.c */
 void mirrors_sync(Daemon *d);
+
+/* restarts.c */
+void restarts_note(Daemon *d, Tracked *t, const Pod *p, int64_t now_ns);
+void restarts_adopt(Daemon *d, Tracked *t, const Pod *p);
 
 /* serve.c */
 MUST_USE Err *serve_open(Daemon *d);

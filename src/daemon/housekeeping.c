@@ -233,6 +233,8 @@ static bool has_storage_limits(const Housekeeping *h)
 
 static void look_when_due(Housekeeping *h, int64_t now)
 {
+    if (image_collector_bytes(h->images) == STAT_NONE)
+        (void)image_collect(h->images, 0, on_collected);
     int64_t pods = is_asked(h, now) ? PODS_BUSY_NS : PODS_IDLE_NS;
     int64_t disks = is_asked(h, now) || has_storage_limits(h) ? DISKS_BUSY_NS : DISKS_IDLE_NS;
     bool disks_due = !h->disks_ns || now - h->disks_ns >= disks;
