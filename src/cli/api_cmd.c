@@ -71,7 +71,9 @@ Err *api_cmd_targets(const ApiCmd *c, size_t first, bool selected, Targets *ret)
         return e;
     }
     if (c->args->n > first)
-        return err_new(ERR_INVALID, 0, "when paths, URLs, or stdin is provided as input, you may not specify a resource by arguments as well");
+        return err_new(
+            ERR_INVALID, 0,
+            "when paths, URLs, or stdin is provided as input, you may not specify a resource by arguments as well");
     Err *e = cli_manifest_files((const char *const *)(void *)paths.v, paths.n, &files);
     for (size_t i = 0; !e && i < files.n; i++)
         e = read_file(c, files.v[i], ret);
@@ -143,7 +145,8 @@ int api_cmd_end(ApiCmd *c)
 {
     /* Of several, kubectl's MultipleErrors() leaves out what says that they are errors. */
     for (size_t i = 0; i < c->errors.n; i++)
-        fprintf(stderr, "%s\n", c->errors.v[i] + (c->errors.n > 1 && str_starts(c->errors.v[i], "error: ") ? strlen("error: ") : 0));
+        fprintf(stderr, "%s\n",
+                c->errors.v[i] + (c->errors.n > 1 && str_starts(c->errors.v[i], "error: ") ? strlen("error: ") : 0));
     return c->errors.n ? EXIT_FAILED : EXIT_OK;
 }
 

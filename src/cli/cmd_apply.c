@@ -17,18 +17,17 @@ typedef struct {
 } Apply;
 
 /* What to do about fields of others, as kubectl says it. */
-static const char conflict_help[] =
-    "\nPlease review the fields above--they currently have other managers. Here\n"
-    "are the ways you can resolve this warning:\n"
-    "* If you intend to manage all of these fields, please re-run the apply\n"
-    "  command with the `--force-conflicts` flag.\n"
-    "* If you do not intend to manage all of the fields, please edit your\n"
-    "  manifest to remove references to the fields that should keep their\n"
-    "  current managers.\n"
-    "* You may co-own fields by updating your manifest to match the existing\n"
-    "  value; in this case, you'll become the manager if the other manager(s)\n"
-    "  stop managing the field (remove it from their configuration).\n"
-    "See https://kubernetes.io/docs/reference/using-api/server-side-apply/#conflicts";
+static const char conflict_help[] = "\nPlease review the fields above--they currently have other managers. Here\n"
+                                    "are the ways you can resolve this warning:\n"
+                                    "* If you intend to manage all of these fields, please re-run the apply\n"
+                                    "  command with the `--force-conflicts` flag.\n"
+                                    "* If you do not intend to manage all of the fields, please edit your\n"
+                                    "  manifest to remove references to the fields that should keep their\n"
+                                    "  current managers.\n"
+                                    "* You may co-own fields by updating your manifest to match the existing\n"
+                                    "  value; in this case, you'll become the manager if the other manager(s)\n"
+                                    "  stop managing the field (remove it from their configuration).\n"
+                                    "See https://kubernetes.io/docs/reference/using-api/server-side-apply/#conflicts";
 
 static Err *explained(Err *e)
 {
@@ -64,7 +63,8 @@ static Err *report(Apply *s, const Target *t, const json_t *before, const json_t
     SCOPED(mem_free) char *word = kind_word(t->kind);
     Err *e = NULL;
     if (s->output.form == OUT_TABLE)
-        str_fmt(&s->out, "%s/%s %s%s\n", word, t->name, what_happened(before, after, code), s->dry_run ? " (server dry run)" : "");
+        str_fmt(&s->out, "%s/%s %s%s\n", word, t->name, what_happened(before, after, code),
+                s->dry_run ? " (server dry run)" : "");
     else
         e = output_print(&s->output, after, &s->out);
     (void)api_put(&s->out);
@@ -83,7 +83,8 @@ static Err *apply_one(Apply *s, const Target *t)
     if (e && !api_is(e, "NotFound"))
         return e;
     err_free(e);
-    ApiCall call = {.method = "PATCH", .path = full, .type = "application/apply-patch+yaml", .body = body, .body_n = strlen(body)};
+    ApiCall call = {
+        .method = "PATCH", .path = full, .type = "application/apply-patch+yaml", .body = body, .body_n = strlen(body)};
     e = api_call(s->c.api, &call, &code, &after);
     if (e)
         return explained(e);

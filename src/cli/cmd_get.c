@@ -26,7 +26,7 @@ static bool is_table(const Get *g)
     return g->output.form == OUT_TABLE || g->output.form == OUT_WIDE;
 }
 
-/* --- tables --------------------------------------------------------------------------------------------------------- */
+/* --- tables ------------------------------------------------------------------------------------------------------- */
 
 /* What was printed of one kind: one block of columns. */
 static void flush_table(Get *g)
@@ -68,7 +68,8 @@ static Err *fetch(Get *g, const Target *t, json_t **ret)
     str_add(&path, plain);
     if (g->sort && is_table(g))
         api_query(&path, "includeObject", "Object");
-    return t->name ? api_get(g->c.api, path.p, accept, ret) : api_list(g->c.api, path.p, accept, g->sort ? 0 : g->chunk, ret);
+    return t->name ? api_get(g->c.api, path.p, accept, ret)
+                   : api_list(g->c.api, path.p, accept, g->sort ? 0 : g->chunk, ret);
 }
 
 static void note(Get *g, Err *e)
@@ -130,7 +131,7 @@ static int print_tables(Get *g)
     return api_cmd_end(&g->c);
 }
 
-/* --- whole objects -------------------------------------------------------------------------------------------------- */
+/* --- whole objects ------------------------------------------------------------------------------------------------ */
 
 /* The objects of a list do not say what they are: the list does. */
 static void add_items(json_t *all, json_t *list, const KubeKind *k)
@@ -172,7 +173,7 @@ static int print_objects(Get *g)
     return api_cmd_end(&g->c);
 }
 
-/* --- --watch -------------------------------------------------------------------------------------------------------- */
+/* --- --watch ------------------------------------------------------------------------------------------------------ */
 
 static Err *print_any(Get *g, const json_t *object, const char *event)
 {
@@ -241,7 +242,7 @@ static Err *watch(Get *g)
     return api_watch(g->c.api, path.p, accept, -1, &w);
 }
 
-/* --- the command ---------------------------------------------------------------------------------------------------- */
+/* --- the command -------------------------------------------------------------------------------------------------- */
 
 static Err *options(Get *g, const CliArgs *a)
 {
