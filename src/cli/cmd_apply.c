@@ -93,7 +93,7 @@ static Err *apply_one(Apply *s, const Target *t)
 
 static int run(Apply *s)
 {
-    Err *e = api_cmd_targets(&s->c, 0, false, &s->targets);
+    Err *e = api_cmd_targets(&s->c, s->c.args->n, false, &s->targets);
     if (e)
         return api_fail(e);
     for (size_t i = 0; i < s->targets.n; i++) {

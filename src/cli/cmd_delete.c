@@ -185,7 +185,7 @@ static int run(Delete *s)
     const CliArgs *a = s->c.args;
     bool selected = !str_empty(cli_opt(a, "selector")) || !str_empty(cli_opt(a, "field-selector"));
     Err *e = options(s, a, selected);
-    e = e ? e : api_cmd_targets(&s->c, 0, selected || cli_flag(a, "all"), &s->targets);
+    e = e ? e : api_cmd_targets(&s->c, s->c.args->n, selected || cli_flag(a, "all"), &s->targets);
     for (size_t i = 0; !e && i < s->targets.n; i++)
         if (!s->targets.v[i].name && !selected && !cli_flag(a, "all"))
             e = err_new(ERR_INVALID, 0, "resource(s) were provided, but no name was specified");

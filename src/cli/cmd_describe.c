@@ -107,7 +107,7 @@ static void fetch(Describe *s, const Target *t, json_t *objects)
 static int run(Describe *s)
 {
     SCOPED(json_unref) json_t *objects = json_array();
-    Err *e = api_cmd_targets(&s->c, 0, !str_empty(cli_opt(s->c.args, "selector")), &s->targets);
+    Err *e = api_cmd_targets(&s->c, s->c.args->n, !str_empty(cli_opt(s->c.args, "selector")), &s->targets);
     if (e)
         return api_fail(e);
     s->events = cli_flag(s->c.args, "show-events");

@@ -103,7 +103,7 @@ static int run(Wait *s)
 {
     bool selected = cli_flag(s->c.args, "all") || !str_empty(cli_opt(s->c.args, "selector")) ||
                     !str_empty(cli_opt(s->c.args, "field-selector"));
-    Err *e = api_cmd_targets(&s->c, 0, selected, &s->targets);
+    Err *e = api_cmd_targets(&s->c, s->c.args->n, selected, &s->targets);
     for (size_t i = 0; !e && i < s->targets.n; i++)
         if (!s->targets.v[i].name && !selected)
             e = err_new(ERR_INVALID, 0, "resource(s) were provided, but no name was specified");

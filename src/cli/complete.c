@@ -8,7 +8,8 @@ static const struct {
     {"get", WANT_TYPES, WANT_NAMES},       {"describe", WANT_TYPES, WANT_NAMES},
     {"delete", WANT_TYPES, WANT_NAMES},    {"wait", WANT_TYPES, WANT_NAMES},
     {"logs", WANT_NAMES, WANT_CONTAINERS}, {"exec", WANT_NAMES, WANT_NOTHING},
-    {"attach", WANT_NAMES, WANT_NOTHING},  {"port-forward", WANT_NAMES, WANT_NOTHING},
+    {"label", WANT_TYPES, WANT_NAMES},     {"annotate", WANT_TYPES, WANT_NAMES},
+    {"patch", WANT_TYPES, WANT_NAMES},     {"attach", WANT_NAMES, WANT_NOTHING},  {"port-forward", WANT_NAMES, WANT_NOTHING},
 };
 
 static size_t row_of(const char *command)
