@@ -127,7 +127,10 @@ static Err *wait_all(Delete *s)
     int64_t end_ns = os_monotonic_ns() + (s->timeout_ns ? s->timeout_ns : WEEK_S * NS_PER_S);
     Err *e = NULL;
     for (size_t i = 0; !e && i < s->n; i++) {
-        ApiUntil u = {.met = is_gone, .arg = &s->v[i], .end_ns = end_ns};
+        SCOPED(mem_free) char *word = kind_word(s->v[i].t.kind);
+        SCOPED(mem_free) char *notice =
+            mem_fmt("waiting for %s/%s to be gone; Ctrl-C ends the waiting only", word, s->v[i].t.name);
+        ApiUntil u = {.met = is_gone, .arg = &s->v[i], .end_ns = end_ns, .notice = notice};
         e = api_until(&s->c, &s->v[i].t, &u);
         json_decref(u.last);
         if (e && (api_is(e, "Forbidden") || api_is(e, "MethodNotAllowed"))) { /* who may not look need not wait */

@@ -319,12 +319,6 @@ const CliCommand cli_commands[] = {
               "Exit status: 0 Succeeded or --until met, 1 Failed, 2 bad usage or manifest, 3 the machine lacks something,\n"
               "124 timed out, 130 interrupted.",
      OPTIONS(run_options), .min_operands = 1, .max_operands = -1, .flags = CLI_FILES | CLI_NODE | CLI_RUNTIME | CLI_GATES},
-    {.name = "delete", .run = cmd_delete, .usage = "[OPTIONS] TYPE NAME... | TYPE/NAME... | -f FILE | TYPE -l LABELS | [NAMESPACE/]POD...",
-     .summary = "delete objects of the node's API, or Pods that run left here",
-     .about = "With a TYPE (pod, cm, ...) or -f, -l, --all: objects of the node's API, as kubectl deletes them.\n"
-              "Else Pods that `reprise run --keep` left, or whose `reprise run` was killed; one that a running `reprise run`\n"
-              "drives is deleted there, with Ctrl-C.",
-     OPTIONS(delete_options), .max_operands = -1, .flags = CLI_API | CLI_NODE | CLI_RUNTIME},
     {.name = "get", .run = cmd_get, .usage = "[OPTIONS] TYPE[,TYPE] [NAME...] | TYPE/NAME... | -f FILE", .summary = "show objects of the node's API",
      .about = API_TYPES, OPTIONS(get_options), .max_operands = -1, .flags = CLI_API},
     {.name = "describe", .run = cmd_describe, .usage = "[OPTIONS] TYPE [NAME or its beginning...] | TYPE/NAME... | -f FILE",
@@ -349,6 +343,12 @@ const CliCommand cli_commands[] = {
      .max_operands = -1, .flags = CLI_API},
     {.name = "patch", .run = cmd_patch, .usage = "[OPTIONS] TYPE NAME | TYPE/NAME | -f FILE -p PATCH", .summary = "change fields of an object",
      .about = API_TYPES, OPTIONS(patch_options), .max_operands = -1, .flags = CLI_API},
+    {.name = "delete", .run = cmd_delete, .usage = "[OPTIONS] TYPE NAME... | TYPE/NAME... | -f FILE | TYPE -l LABELS | [NAMESPACE/]POD...",
+     .summary = "delete objects of the node's API, or Pods that run left here",
+     .about = "With a TYPE (pod, cm, ...) or -f, -l, --all: objects of the node's API, as kubectl deletes them.\n"
+              "Else Pods that `reprise run --keep` left, or whose `reprise run` was killed; one that a running `reprise run`\n"
+              "drives is deleted there, with Ctrl-C.",
+     OPTIONS(delete_options), .max_operands = -1, .flags = CLI_API | CLI_NODE | CLI_RUNTIME},
     {.name = "node", .run = cmd_node, .usage = "[OPTIONS] | --init [DIR]", .summary = "run the Pods of a directory, as a daemon",
      .about = "Files that come, change and go are Pods that are started, replaced and ended. SIGTERM leaves the Pods running and the next\n"
               "one takes them over; SIGHUP looks at the directory at once. One for each --root.",
