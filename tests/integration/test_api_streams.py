@@ -16,6 +16,7 @@ import time
 
 import pytest
 from conftest import BUILD, RUNTIME
+from host import sanitized
 from pods import container, is_running, pod
 
 SERVER = os.path.join(BUILD, "tests/tools/api_server")
@@ -76,14 +77,15 @@ class Api:
         return os.path.join(folder, attempt)
 
     def resident(self):
+        if sanitized(self.process.pid):
+            return 0
         with open(f"/proc/{self.process.pid}/statm") as f:
             return int(f.read().split()[1]) * 4096
 
     def fds(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
-    def raw(self, text):
-        """The answer to a request as it stands."""
+    def connect(self):
         context = ssl._create_unverified_context()
         with open(self.config) as f:
             data = f.read()
@@ -92,7 +94,11 @@ class Api:
                 pem.write(base64.b64decode(re.search(key + r": ([\w+/=]+)", data).group(1)))
             pem.flush()
             context.load_cert_chain(pem.name)
-        with context.wrap_socket(socket.create_connection(("127.0.0.1", self.port), timeout=10)) as s:
+        return context.wrap_socket(socket.create_connection(("127.0.0.1", self.port), timeout=10))
+
+    def raw(self, text):
+        """The answer to a request as it stands."""
+        with self.connect() as s:
             s.sendall(text.replace("\n", "\r\n").encode())
             got = b""
             while part := s.recv(65536):
@@ -238,6 +244,28 @@ def test_streams_that_are_left_open_end_with_the_server(tmp_path):
     assert ours.wait(10) != 0 and follower.wait(10) == 0
     ours.communicate()
     follower.communicate()
+
+
+def test_base64_over_websocket(api):
+    """What browsers speak: text messages, the channel as a digit."""
+    path = "/api/v1/namespaces/default/pods/p/exec?container=main&stdin=1&stdout=1&command=exit&command=3"
+    with api.connect() as s:
+        s.sendall((f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: base64.channel.k8s.io, v4.base64.channel.k8s.io\r\n\r\n").encode())
+        f = s.makefile("rb")
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += f.readline()
+        assert head.startswith(b"HTTP/1.1 101 ") and b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" in head
+        assert b"Sec-WebSocket-Protocol: v4.base64.channel.k8s.io\r\n" in head
+        text = b"0" + base64.b64encode(b"hello")
+        s.sendall(bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text)
+        got = []
+        while len(got) < 2 or not got[-1].startswith(b"1" + base64.b64encode(b"hello")):
+            kind, n = f.read(2)
+            assert kind == 0x81 and n < 126
+            got.append(f.read(n))
+        assert got[0] == b"1"  # empty: it may begin
 
 
 # --- logs -------------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import termios
 import threading
 
 import pytest
+from host import sanitized
 from test_shim import TEXT_MAX, alive, pod, pytestmark, wait_for  # noqa: F401  (the fixture)
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -298,7 +299,7 @@ def test_a_slow_attached_client_is_cut_off(pod):
     assert pod.client.exited(cid)["exit_code"] == 0
     assert pod.log(cid).endswith(b" stdout F end\n")
     reader.join(TEXT_MAX)
-    assert private_kib(pod.client.pid) - before < 600
+    assert sanitized(pod.client.pid) or private_kib(pod.client.pid) - before < 600
     m = slow.message()
     assert "reads too slowly" in m["error"]["text"]
     assert len(slow.read("stdout")) <= BEHIND + 65536
