@@ -134,7 +134,7 @@ int cmd_node(int argc, char **argv)
     };
     if (!e)
         e = check_node_name(c.node_name);
-    if (!e)
+    if (!e) /* --init makes what the other options would ask for */
         e = init ? node_init(&a, c.node_name) : node_options(&a, &keep, &c, &log);
     if (e || init)
         return e ? cli_fail(e) : EXIT_OK;
