@@ -137,7 +137,32 @@ static void on_bytes(void *arg, const uint8_t *bytes, size_t n)
     flush(f);
 }
 
+static void begin(Port *p)
+{
+    Forwarding *f = p->f;
+    Runtime *rt = f->open.s->rt;
+    const uint8_t number[2] = {(uint8_t)(p->port & 0xff), (uint8_t)(p->port >> 8)};
+    /* One at a time, and so a TLS record each: Python's client polls the socket and misses what its TLS library has read already. */
+    websocket_send(f->socket, 2 * p->index, number, sizeof number);
+    flush(f);
+    websocket_send(f->socket, 2 * p->index + 1, number, sizeof number);
+    flush(f);
+    SCOPED(err_free) Err *e = rt->ops->port_forward(rt, f->uid, f->sandbox, p->port, &(RuntimeStreamConfig){.ops = &pod_ops, .arg = p}, &p->stream);
+    SCOPED(mem_free) char *why = e ? err_text(e) : NULL;
+    if (why)
+        port_over(p, why);
+}
+
 static void on_open(void *arg)
+{
+    Forwarding *f = arg;
+    f->n_open = f->n;
+    for (size_t i = 0; i < f->n; i++)
+        begin(&f->ports[i]);
+    flush(f);
+}
+
+static void on_sent(void *arg)
 {
     flush(arg);
 }
@@ -155,21 +180,7 @@ static void on_close(void *arg, Err *why)
     forwarding_close(f);
 }
 
-static const HttpDuplexOps duplex_ops = {on_open, on_bytes, on_open, on_end, on_close};
-
-static void begin(Port *p)
-{
-    Forwarding *f = p->f;
-    Runtime *rt = f->open.s->rt;
-    const uint8_t number[2] = {(uint8_t)(p->port & 0xff), (uint8_t)(p->port >> 8)};
-    websocket_send(f->socket, 2 * p->index, number, sizeof number);
-    websocket_send(f->socket, 2 * p->index + 1, number, sizeof number);
-    f->n_open++;
-    SCOPED(err_free) Err *e = rt->ops->port_forward(rt, f->uid, f->sandbox, p->port, &(RuntimeStreamConfig){.ops = &pod_ops, .arg = p}, &p->stream);
-    SCOPED(mem_free) char *why = e ? err_text(e) : NULL;
-    if (why)
-        port_over(p, why);
-}
+static const HttpDuplexOps duplex_ops = {on_open, on_bytes, on_sent, on_end, on_close};
 
 void pod_forward_channels(ApiCall *c, const StreamUpgrade *u, const PodPortForwardOptions *o, const char *uid, char *sandbox)
 {
@@ -179,11 +190,9 @@ void pod_forward_channels(ApiCall *c, const StreamUpgrade *u, const PodPortForwa
                                                  .ops = &socket_ops, .arg = f});
     (void)uv_timer_init(c->s->loop, &f->timer);
     stream_opened(&f->open, c->s);
-    f->duplex = stream_upgrade(c, u, &duplex_ops, f);
-    for (size_t i = 0; f->duplex && i < f->n; i++) {
+    for (size_t i = 0; i < f->n; i++)
         f->ports[i] = (Port){.f = f, .index = (unsigned)i, .port = o->v[i]};
-        begin(&f->ports[i]);
-    }
+    f->duplex = stream_upgrade(c, u, &duplex_ops, f);
     if (!f->duplex)
         forwarding_close(f);
 }
