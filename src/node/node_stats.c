@@ -104,8 +104,10 @@ static void pids_look(NodeStats *s)
 
 static int64_t nano_cores(const CpuStats *before, const CpuStats *now)
 {
+    if (now->usage_core_ns == STAT_NONE || before->usage_core_ns == STAT_NONE)
+        return STAT_NONE;
     int64_t used = now->usage_core_ns - before->usage_core_ns, time = now->at_ns - before->at_ns;
-    if (now->usage_core_ns == STAT_NONE || before->usage_core_ns == STAT_NONE || time <= 0 || used < 0)
+    if (time <= 0 || used < 0)
         return STAT_NONE;
     return (int64_t)((double)used / (double)time * 1e9);
 }

@@ -80,7 +80,8 @@ def test_generate_name_and_job_like(node, api):
     node.kill()
     node.start()
     time.sleep(0.5)
-    assert api.get("pods", name)["status"]["containerStatuses"] == p["status"]["containerStatuses"], "not run again"
+    now = api.get("pods", name)
+    assert status(now, "main")["state"] == status(p, "main")["state"] and status(now, "main")["restartCount"] == 0, "not run again"
     api.delete("pods", name)
     api.wait_gone("pods", name, timeout=5)
     node.wait_gone(name)
@@ -162,7 +163,7 @@ def test_finalizer_and_namespace(node, api):
     api.create("pods", o, namespace="team")
     p = api.wait("pods", "p", running, namespace="team")
     api.delete("namespaces", "team", namespace=None)
-    p = api.wait("pods", "p", ended, namespace="team")
+    p = api.wait("pods", "p", lambda p: ended(p) and p["metadata"]["deletionGracePeriodSeconds"] == 0, namespace="team")
     assert p["metadata"]["deletionTimestamp"] and not host.processes_of(p)
     assert api.get("namespaces", "team", namespace=None)["status"]["phase"] == "Terminating"
     api.patch("pods", "p", {"metadata": {"finalizers": None}}, namespace="team", kind="merge-patch")
