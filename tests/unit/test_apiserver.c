@@ -340,7 +340,14 @@ static void test_deleting_pods(void)
     CHECK_AT(w, PODS "/a", "metadata/generation", "2");
     CHECK_ASK(w, "DELETE", PODS "/a?gracePeriodSeconds=5", NULL, "200 Pod default/a");
     CHECK_AT(w, PODS "/a", "metadata/deletionGracePeriodSeconds", "5");
+    ObjWatch *node = NULL;
+    ObjEvent ev = {0};
+    CHECK_OK(objstore_watch(w->store, &(ObjWatching){.resource = "pods"}, &node));
     CHECK_ASK(w, "DELETE", PODS "/a?gracePeriodSeconds=0", NULL, "200 Pod default/a");
+    while (objwatch_next(node, &ev) == OBJ_EVENT && ev.type != OBJ_DELETED)
+        ;
+    CHECK(ev.type == OBJ_DELETED && strstr(ev.item->text, "\"deletionGracePeriodSeconds\":0") != NULL); /* what the node goes by */
+    objwatch_close(node);
     CHECK_ASK(w, "GET", PODS "/a", NULL, "404 NotFound: pods \"a\" not found");
 
     /* A finalizer holds it until it is taken away. */
