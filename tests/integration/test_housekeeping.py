@@ -303,6 +303,7 @@ def test_logs_are_rotated(node):
     assert 2 <= len(glob.glob(f"{folder}/0.log*")) <= 3
 
 
+@pytest.mark.slow
 def test_metrics_and_summary(api_node):
     """What is served, through the socket, while a Pod of the API and one of a file run, and after an in-place restart."""
     node = api_node
