@@ -107,10 +107,8 @@ static void serve_document(ApiCall *c)
     json_t *bad = kube_accept(accept, accepted_of(c->kr.path), kube_query(&c->kr, "pretty"), agent, &c->accept);
     const struct InfoDoc *d = bad ? NULL : find(c->s, &c->kr, &c->accept);
     c->accept.as = AS_IS;
-    if (!bad && !d)
-        bad = kube_no_resource();
-    if (bad) {
-        api_reply_status(c, bad);
+    if (!d) {
+        api_reply_status(c, bad ? bad : kube_no_resource());
         return;
     }
     const char *known = http_header(c->req, "If-None-Match");

@@ -32,13 +32,17 @@ static void on_freed(uv_handle_t *h)
     free(f);
 }
 
-static void conn_free(Conn *c)
+static void conn_unlink(Conn *c)
 {
     for (Conn **at = &c->f->conns; *at; at = &(*at)->next)
         if (*at == c) {
             *at = c->next;
             break;
         }
+}
+
+static void conn_free(Conn *c)
+{
     runtime_stream_close(c->stream);
     free(c);
 }
@@ -48,8 +52,10 @@ static void forwarding_close(Forwarding *f)
     if (MOVE(f->closed, true))
         return;
     stream_gone(&f->open);
-    while (f->conns)
-        conn_free(f->conns);
+    for (Conn *c = MOVE(f->conns, NULL), *next; c; c = next) {
+        next = c->next;
+        conn_free(c);
+    }
     if (f->duplex)
         http_duplex_close(MOVE(f->duplex, NULL));
     uv_close((uv_handle_t *)&f->timer, on_freed);
@@ -118,6 +124,7 @@ static void on_pod_over(void *arg, const RemoteStatus *s)
     Conn *c = arg;
     Forwarding *f = c->f;
     portconn_close(c->port, s->end == REMOTE_SUCCESS ? NULL : s->message);
+    conn_unlink(c);
     conn_free(c);
     flush(f);
 }
@@ -168,8 +175,10 @@ static void on_conn_close(void *arg, PortConn *port, const char *why)
     Conn *c = portconn_data(port);
     (void)arg;
     (void)why;
-    if (c)
-        conn_free(c);
+    if (!c)
+        return;
+    conn_unlink(c);
+    conn_free(c);
 }
 
 static const PortForwardOps forward_ops = {on_conn, on_conn_data, on_conn_end, on_conn_close};

@@ -97,12 +97,10 @@ static void dispatch(ApiCall *c)
         bad = api_authorize(&c->user, &a);
     }
     ApiHandler *h = bad ? NULL : handler_of(&c->kr, &object);
-    if (!bad && !h)
-        bad = kube_method_unknown();
     if (!bad && object)
         bad = kube_accept(accept, c->kr.verb == VERB_WATCH ? ACCEPT_WATCH : ACCEPT_OBJECT, kube_query(&c->kr, "pretty"), agent, &c->accept);
-    if (bad)
-        api_reply_status(c, bad);
+    if (bad || !h)
+        api_reply_status(c, bad ? bad : kube_method_unknown());
     else
         h(c);
 }

@@ -1,5 +1,8 @@
 #include "cli/api_until.h"
 
+#include <unistd.h>
+
+#include "cli/terminal.h"
 #include "client/fields.h"
 #include "os/fs.h"
 
@@ -73,6 +76,9 @@ Err *api_until(const ApiCmd *c, const Target *t, ApiUntil *u)
         int64_t left = u->end_ns - os_monotonic_ns();
         if (left <= 0)
             return timed_out(t);
+        if (u->notice && terminal_is(STDERR_FILENO))
+            fprintf(stderr, "%s\n", u->notice);
+        u->notice = NULL;
         str_add(&watch, path);
         api_query(&watch, "watch", "true");
         api_query(&watch, "resourceVersion", version);

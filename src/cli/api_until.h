@@ -9,6 +9,7 @@ typedef struct {
     bool (*met)(void *arg, const json_t *object, Err **e);
     void *arg;
     int64_t end_ns; /* of os_monotonic_ns(); NS_NONE = look once */
+    const char *notice; /* said on a terminal's stderr when it has to wait; NULL = nothing. Borrowed */
     bool must_be;   /* an object that is not there is an error */
     json_t *last;   /* owned: the object when it was met */
 } ApiUntil;

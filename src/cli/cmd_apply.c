@@ -2,7 +2,6 @@
 #include "cli/api_cmd.h"
 #include "client/fields.h"
 #include "client/output.h"
-#include "kube/selector.h"
 
 int cmd_apply(int argc, char **argv);
 
@@ -10,25 +9,22 @@ typedef struct {
     ApiCmd c;
     Targets targets;
     Output output;
-    LabelSelector selector;
     Str query, out;
     bool dry_run;
-    size_t done;
 } Apply;
 
 /* What to do about fields of others, as kubectl says it. */
-static const char conflict_help[] =
-    "\nPlease review the fields above--they currently have other managers. Here\n"
-    "are the ways you can resolve this warning:\n"
-    "* If you intend to manage all of these fields, please re-run the apply\n"
-    "  command with the `--force-conflicts` flag.\n"
-    "* If you do not intend to manage all of the fields, please edit your\n"
-    "  manifest to remove references to the fields that should keep their\n"
-    "  current managers.\n"
-    "* You may co-own fields by updating your manifest to match the existing\n"
-    "  value; in this case, you'll become the manager if the other manager(s)\n"
-    "  stop managing the field (remove it from their configuration).\n"
-    "See https://kubernetes.io/docs/reference/using-api/server-side-apply/#conflicts";
+static const char conflict_help[] = "\nPlease review the fields above--they currently have other managers. Here\n"
+                                    "are the ways you can resolve this warning:\n"
+                                    "* If you intend to manage all of these fields, please re-run the apply\n"
+                                    "  command with the `--force-conflicts` flag.\n"
+                                    "* If you do not intend to manage all of the fields, please edit your\n"
+                                    "  manifest to remove references to the fields that should keep their\n"
+                                    "  current managers.\n"
+                                    "* You may co-own fields by updating your manifest to match the existing\n"
+                                    "  value; in this case, you'll become the manager if the other manager(s)\n"
+                                    "  stop managing the field (remove it from their configuration).\n"
+                                    "See https://kubernetes.io/docs/reference/using-api/server-side-apply/#conflicts";
 
 static Err *explained(Err *e)
 {
@@ -39,24 +35,23 @@ static Err *explained(Err *e)
     return err_new(ERR_EXISTS, 0, "%s%s", text, conflict_help);
 }
 
-/* The object but for what each write changes. */
-static json_t *lasting(const json_t *object)
+/* What a manifest can say of the object: not what each write changes, and not what the node says of it meanwhile. */
+static json_t *wanted(const json_t *object)
 {
     static const char *const passing[] = {"managedFields", "resourceVersion", "generation"};
     json_t *copy = json_deep_copy(object), *meta = json_object_get(copy, "metadata");
+    (void)json_object_del(copy, "status");
     for (size_t i = 0; i < ARRAY_LEN(passing); i++)
         (void)json_object_del(meta, passing[i]);
     return copy;
 }
 
-static const char *what_happened(const Apply *s, const json_t *before, const json_t *after, long code)
+static const char *what_happened(const json_t *before, const json_t *after, long code)
 {
     if (code == 201 || !before)
         return "created";
-    if (!s->dry_run)
-        return str_eq(at_str(before, "metadata.resourceVersion"), at_str(after, "metadata.resourceVersion")) ? "unchanged" : "configured";
-    SCOPED(json_unref) json_t *a = lasting(before);
-    SCOPED(json_unref) json_t *b = lasting(after);
+    SCOPED(json_unref) json_t *a = wanted(before);
+    SCOPED(json_unref) json_t *b = wanted(after);
     return json_equal(a, b) ? "unchanged" : "configured";
 }
 
@@ -65,7 +60,8 @@ static Err *report(Apply *s, const Target *t, const json_t *before, const json_t
     SCOPED(mem_free) char *word = kind_word(t->kind);
     Err *e = NULL;
     if (s->output.form == OUT_TABLE)
-        str_fmt(&s->out, "%s/%s %s%s\n", word, t->name, what_happened(s, before, after, code), s->dry_run ? " (server dry run)" : "");
+        str_fmt(&s->out, "%s/%s %s%s\n", word, t->name, what_happened(before, after, code),
+                s->dry_run ? " (server dry run)" : "");
     else
         e = output_print(&s->output, after, &s->out);
     (void)api_put(&s->out);
@@ -84,7 +80,8 @@ static Err *apply_one(Apply *s, const Target *t)
     if (e && !api_is(e, "NotFound"))
         return e;
     err_free(e);
-    ApiCall call = {.method = "PATCH", .path = full, .type = "application/apply-patch+yaml", .body = body, .body_n = strlen(body)};
+    ApiCall call = {
+        .method = "PATCH", .path = full, .type = "application/apply-patch+yaml", .body = body, .body_n = strlen(body)};
     e = api_call(s->c.api, &call, &code, &after);
     if (e)
         return explained(e);
@@ -93,20 +90,15 @@ static Err *apply_one(Apply *s, const Target *t)
 
 static int run(Apply *s)
 {
-    Err *e = api_cmd_targets(&s->c, 0, false, &s->targets);
+    Err *e = api_cmd_targets(&s->c, s->c.args->n, false, &s->targets);
     if (e)
         return api_fail(e);
     for (size_t i = 0; i < s->targets.n; i++) {
         const Target *t = &s->targets.v[i];
-        if (!label_selector_matches(&s->selector, at(t->object, "metadata.labels")))
-            continue;
-        s->done++;
         e = apply_one(s, t);
         if (e)
             api_cmd_note(&s->c, e);
     }
-    if (!s->done)
-        api_cmd_note(&s->c, err_new(ERR_INVALID, 0, "no objects passed to apply"));
     return api_cmd_end(&s->c);
 }
 
@@ -114,7 +106,6 @@ static Err *options(Apply *s, const CliArgs *a)
 {
     static const char *const validation[][2] = {{"strict", "Strict"}, {"warn", "Warn"}, {"ignore", "Ignore"}};
     Err *e = output_parse(cli_opt(a, "output"), &s->output);
-    e = e ? e : label_selector_parse(cli_opt(a, "selector"), &s->selector);
     s->output.managed_fields = cli_flag(a, "show-managed-fields");
     s->dry_run = str_eq(cli_opt(a, "dry-run"), "server");
     if (!e && s->output.form == OUT_WIDE)
@@ -143,7 +134,6 @@ int cmd_apply(int argc, char **argv)
     code = e ? api_fail(e) : run(&s);
     targets_done(&s.targets);
     output_done(&s.output);
-    label_selector_done(&s.selector);
     str_done(&s.query);
     str_done(&s.out);
     api_cmd_done(&s.c);

@@ -1,5 +1,5 @@
-/* cmd_complete.c - `reprise complete -- WORD...`: what the completion scripts ask for: names that the API knows. What cannot be had is
- * silence. */
+/* cmd_complete.c - `reprise complete -- WORD...`: what the completion scripts ask for: names that the API knows. What
+ * cannot be had is silence. */
 #include "cli/complete.h"
 #include "client/api.h"
 #include "client/fields.h"
@@ -31,7 +31,8 @@ static Err *print_names(ApiClient *api, const Want *w)
     e = api_list(api, path, API_AS_TABLE, 0, &list);
     const json_t *rows = at(list, "rows");
     for (size_t i = 0; i < json_array_size(rows); i++)
-        printf("%s%s%s\n", w->pairs ? w->type : "", w->pairs ? "/" : "", at_str(json_array_get(rows, i), "object.metadata.name"));
+        printf("%s%s%s\n", w->pairs ? w->type : "", w->pairs ? "/" : "",
+               at_str(json_array_get(rows, i), "object.metadata.name"));
     return e;
 }
 

@@ -1,4 +1,5 @@
-/* cmd_delete.c - `reprise delete`: objects of the node's API, with kubectl's flow and words; or Pods that `reprise run` left here. */
+/* cmd_delete.c - `reprise delete`: objects of the node's API, with kubectl's flow and words; or Pods that `reprise run`
+ * left here. */
 #include "cli/cmd_delete.h"
 
 #include "cli/api_until.h"
@@ -23,11 +24,12 @@ typedef struct {
     size_t n;
 } Delete;
 
-/* --- which of the two ----------------------------------------------------------------------------------------------- */
+/* --- which of the two --------------------------------------------------------------------------------------------- */
 
 /* Options that only objects of the API have. */
-static const char *const api_options[] = {"filename", "selector", "field-selector", "all", "all-namespaces", "namespace", "api-socket", "force",
-                                          "now", "wait", "timeout", "ignore-not-found", "cascade", "dry-run"};
+static const char *const api_options[] = {"filename",  "selector",         "field-selector", "all",    "all-namespaces",
+                                          "namespace", "api-socket",       "force",          "now",    "wait",
+                                          "timeout",   "ignore-not-found", "cascade",        "dry-run"};
 
 /* TYPE NAME, TYPE/NAME, or an option of the API: what begins with no type is a Pod, or NAMESPACE/POD. */
 static bool is_of_api(const CliArgs *a)
@@ -44,7 +46,7 @@ static bool is_of_api(const CliArgs *a)
     return !e;
 }
 
-/* --- deleting ------------------------------------------------------------------------------------------------------- */
+/* --- deleting ----------------------------------------------------------------------------------------------------- */
 
 static void report(const Delete *s, const Target *t)
 {
@@ -74,9 +76,11 @@ static Err *delete_one(Delete *s, const Target *t)
     if (e)
         return t->source && !e->reason[0] ? err_wrap(e, "error when deleting \"%s\"", t->source) : e;
     report(s, t);
-    const char *uid = str_eq(at_str(answer, "kind"), "Status") ? at_str(answer, "details.uid") : at_str(answer, "metadata.uid");
+    const char *uid =
+        str_eq(at_str(answer, "kind"), "Status") ? at_str(answer, "details.uid") : at_str(answer, "metadata.uid");
     s->v = mem_grow(s->v, s->n + 1, sizeof *s->v);
-    s->v[s->n++] = (Deleted){{.kind = t->kind, .name = mem_dup_str(t->name), .namespace_ = mem_dup_str(t->namespace_)}, mem_dup_str(uid)};
+    s->v[s->n++] = (Deleted){{.kind = t->kind, .name = mem_dup_str(t->name), .namespace_ = mem_dup_str(t->namespace_)},
+                             mem_dup_str(uid)};
     return NULL;
 }
 
@@ -99,7 +103,8 @@ static void delete_all(Delete *s, const Target *t)
         api_cmd_note(&s->c, e);
     for (size_t i = 0; i < json_array_size(items); i++) {
         const json_t *o = json_array_get(items, i);
-        Target one = {.kind = t->kind, .name = mem_dup_str(at_str(o, "metadata.name")),
+        Target one = {.kind = t->kind,
+                      .name = mem_dup_str(at_str(o, "metadata.name")),
                       .namespace_ = t->kind->namespaced ? mem_dup_str(at_str(o, "metadata.namespace")) : NULL};
         note(s, delete_one(s, &one));
         free(one.name);
@@ -107,7 +112,7 @@ static void delete_all(Delete *s, const Target *t)
     }
 }
 
-/* --- waiting -------------------------------------------------------------------------------------------------------- */
+/* --- waiting ------------------------------------------------------------------------------------------------------ */
 
 /* Gone, or another one of the same name. */
 static bool is_gone(void *arg, const json_t *object, Err **e)
@@ -122,7 +127,10 @@ static Err *wait_all(Delete *s)
     int64_t end_ns = os_monotonic_ns() + (s->timeout_ns ? s->timeout_ns : WEEK_S * NS_PER_S);
     Err *e = NULL;
     for (size_t i = 0; !e && i < s->n; i++) {
-        ApiUntil u = {.met = is_gone, .arg = &s->v[i], .end_ns = end_ns};
+        SCOPED(mem_free) char *word = kind_word(s->v[i].t.kind);
+        SCOPED(mem_free) char *notice =
+            mem_fmt("waiting for %s/%s to be gone; Ctrl-C ends the waiting only", word, s->v[i].t.name);
+        ApiUntil u = {.met = is_gone, .arg = &s->v[i], .end_ns = end_ns, .notice = notice};
         e = api_until(&s->c, &s->v[i].t, &u);
         json_decref(u.last);
         if (e && (api_is(e, "Forbidden") || api_is(e, "MethodNotAllowed"))) { /* who may not look need not wait */
@@ -133,14 +141,15 @@ static Err *wait_all(Delete *s)
     return e;
 }
 
-/* --- the command ---------------------------------------------------------------------------------------------------- */
+/* --- the command -------------------------------------------------------------------------------------------------- */
 
 static Err *options(Delete *s, const CliArgs *a, bool selected)
 {
     const char *output = cli_opt(a, "output");
     bool force = cli_flag(a, "force"), given = cli_given(a, "grace-period");
     int64_t grace_ns = 0;
-    static const char *const cascade[][2] = {{"background", "Background"}, {"foreground", "Foreground"}, {"orphan", "Orphan"}};
+    static const char *const cascade[][2] = {
+        {"background", "Background"}, {"foreground", "Foreground"}, {"orphan", "Orphan"}};
     if (output && !str_eq(output, "name"))
         return err_new(ERR_INVALID, 0, "unexpected -o output mode: %s. We only support '-o name'", output);
     if (cli_flag(a, "now") && given)
@@ -157,8 +166,10 @@ static Err *options(Delete *s, const CliArgs *a, bool selected)
     if (s->grace_s == 0 && !force)
         s->grace_s = 1; /* as kubectl: nothing is taken away unseen but with --force */
     if (force)
-        fputs("Warning: Immediate deletion does not wait for confirmation that the running resource has been terminated. The resource may "
-              "continue to run on the cluster indefinitely.\n", stderr);
+        fputs("Warning: Immediate deletion does not wait for confirmation that the running resource has been "
+              "terminated. The resource may "
+              "continue to run on the cluster indefinitely.\n",
+              stderr);
     s->name_only = output != NULL;
     s->dry_run = str_eq(cli_opt(a, "dry-run"), "server");
     s->ignore = cli_given(a, "ignore-not-found") ? cli_flag(a, "ignore-not-found") : selected || cli_flag(a, "all");
@@ -177,7 +188,7 @@ static int run(Delete *s)
     const CliArgs *a = s->c.args;
     bool selected = !str_empty(cli_opt(a, "selector")) || !str_empty(cli_opt(a, "field-selector"));
     Err *e = options(s, a, selected);
-    e = e ? e : api_cmd_targets(&s->c, 0, selected || cli_flag(a, "all"), &s->targets);
+    e = e ? e : api_cmd_targets(&s->c, s->c.args->n, selected || cli_flag(a, "all"), &s->targets);
     for (size_t i = 0; !e && i < s->targets.n; i++)
         if (!s->targets.v[i].name && !selected && !cli_flag(a, "all"))
             e = err_new(ERR_INVALID, 0, "resource(s) were provided, but no name was specified");

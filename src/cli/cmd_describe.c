@@ -1,4 +1,5 @@
-/* cmd_describe.c - `reprise describe`: asks for objects, their events, and what else is told of them; the words are client/describe.h's. */
+/* cmd_describe.c - `reprise describe`: asks for objects, their events, and what else is told of them; the words are
+ * client/describe.h's. */
 #include "cli/api_cmd.h"
 #include "client/describe.h"
 #include "client/fields.h"
@@ -20,7 +21,8 @@ static json_t *events_of(Describe *s, const KubeKind *k, const json_t *o)
     SCOPED(json_unref) json_t *list = NULL;
     SCOPED(str_done) Str path = {0};
     SCOPED(str_done) Str fields = {0};
-    const char *ns = k->namespaced ? at_str(o, "metadata.namespace") : NULL, *mirror = json_str(at(o, "metadata.annotations"), "kubernetes.io/config.mirror");
+    const char *ns = k->namespaced ? at_str(o, "metadata.namespace") : NULL,
+               *mirror = json_str(at(o, "metadata.annotations"), "kubernetes.io/config.mirror");
     SCOPED(mem_free) char *base = kind_path(&kube_kinds[KUBE_EVENTS], ns, NULL, NULL);
     str_add(&path, base);
     str_fmt(&fields, "involvedObject.name=%s", at_str(o, "metadata.name"));
@@ -40,11 +42,13 @@ static json_t *pods_for(Describe *s, const KubeKind *k, const json_t *o)
 {
     SCOPED(json_unref) json_t *list = NULL;
     SCOPED(str_done) Str path = {0};
-    SCOPED(mem_free) char *base =
+    SCOPED(mem_free)
+    char *base =
         kind_path(&kube_kinds[KUBE_PODS], k->id == KUBE_NODES ? NULL : at_str(o, "metadata.namespace"), NULL, NULL);
     str_add(&path, base);
     if (k->id == KUBE_NODES) {
-        SCOPED(mem_free) char *fields =
+        SCOPED(mem_free)
+        char *fields =
             mem_fmt("spec.nodeName=%s,status.phase!=Succeeded,status.phase!=Failed", at_str(o, "metadata.name"));
         api_query(&path, "fieldSelector", fields);
     }
@@ -86,7 +90,8 @@ static void fetch(Describe *s, const Target *t, json_t *objects)
     SCOPED(json_unref) json_t *answer = NULL;
     SCOPED(mem_free) char *path = api_cmd_select(&s->c, t);
     Err *e = t->name ? api_get(s->c.api, path, NULL, &answer) : api_list(s->c.api, path, NULL, s->chunk, &answer);
-    if (e && api_is(e, "NotFound") && t->name && s->c.args->n == 2 && !strchr(s->c.args->operands[0], '/') && show_prefix(s, t)) {
+    if (e && api_is(e, "NotFound") && t->name && s->c.args->n == 2 && !strchr(s->c.args->operands[0], '/') &&
+        show_prefix(s, t)) {
         err_free(e);
         return;
     }
@@ -95,13 +100,14 @@ static void fetch(Describe *s, const Target *t, json_t *objects)
     else if (t->name)
         json_array_append_new(objects, json_pack("{s:i, s:O}", "kind", (int)t->kind->id, "object", answer));
     for (size_t i = 0; !t->name && i < json_array_size(at(answer, "items")); i++)
-        json_array_append_new(objects, json_pack("{s:i, s:O}", "kind", (int)t->kind->id, "object", json_array_get(at(answer, "items"), i)));
+        json_array_append_new(objects, json_pack("{s:i, s:O}", "kind", (int)t->kind->id, "object",
+                                                 json_array_get(at(answer, "items"), i)));
 }
 
 static int run(Describe *s)
 {
     SCOPED(json_unref) json_t *objects = json_array();
-    Err *e = api_cmd_targets(&s->c, 0, !str_empty(cli_opt(s->c.args, "selector")), &s->targets);
+    Err *e = api_cmd_targets(&s->c, s->c.args->n, !str_empty(cli_opt(s->c.args, "selector")), &s->targets);
     if (e)
         return api_fail(e);
     s->events = cli_flag(s->c.args, "show-events");
@@ -125,7 +131,8 @@ int cmd_describe(int argc, char **argv)
     if (code >= 0)
         return code;
     if (!a.n && !cli_given(&a, "filename"))
-        return cli_usage(&a, "you must specify the type of resource to describe: pods, configmaps, secrets, nodes, ...");
+        return cli_usage(&a,
+                         "you must specify the type of resource to describe: pods, configmaps, secrets, nodes, ...");
     Describe s = {0};
     Err *e = api_cmd_open(&a, &s.c);
     e = e ? e : api_cmd_int(&a, "chunk-size", 0, &s.chunk);

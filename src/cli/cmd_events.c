@@ -75,7 +75,8 @@ static bool on_event(void *arg, const char *type, const json_t *event)
 {
     Events *s = arg;
     Err *e = NULL;
-    if (str_eq(type, "DELETED") || str_eq(type, "BOOKMARK") || !wanted(s, event)) /* they go after an hour: that is no news */
+    if (str_eq(type, "DELETED") || str_eq(type, "BOOKMARK") ||
+        !wanted(s, event)) /* they go after an hour: that is no news */
         return true;
     if (s->output.form == OUT_TABLE) {
         add_row(s, event);
@@ -125,8 +126,9 @@ static Err *options(Events *s, const CliArgs *a)
     if (e || !object)
         return e;
     const KubeKind *k = t.v[0].kind;
-    SCOPED(mem_free) char *fields = mem_fmt("involvedObject.kind=%s,involvedObject.apiVersion=%s%sv1,involvedObject.name=%s", k->kind, k->group,
-                                            *k->group ? "/" : "", t.v[0].name);
+    SCOPED(mem_free)
+    char *fields = mem_fmt("involvedObject.kind=%s,involvedObject.apiVersion=%s%sv1,involvedObject.name=%s", k->kind,
+                           k->group, *k->group ? "/" : "", t.v[0].name);
     api_query(&s->path, "fieldSelector", fields);
     return NULL;
 }

@@ -26,7 +26,7 @@ static bool is_table(const Get *g)
     return g->output.form == OUT_TABLE || g->output.form == OUT_WIDE;
 }
 
-/* --- tables --------------------------------------------------------------------------------------------------------- */
+/* --- tables ------------------------------------------------------------------------------------------------------- */
 
 /* What was printed of one kind: one block of columns. */
 static void flush_table(Get *g)
@@ -68,7 +68,8 @@ static Err *fetch(Get *g, const Target *t, json_t **ret)
     str_add(&path, plain);
     if (g->sort && is_table(g))
         api_query(&path, "includeObject", "Object");
-    return t->name ? api_get(g->c.api, path.p, accept, ret) : api_list(g->c.api, path.p, accept, g->sort ? 0 : g->chunk, ret);
+    return t->name ? api_get(g->c.api, path.p, accept, ret)
+                   : api_list(g->c.api, path.p, accept, g->sort ? 0 : g->chunk, ret);
 }
 
 static void note(Get *g, Err *e)
@@ -130,7 +131,7 @@ static int print_tables(Get *g)
     return api_cmd_end(&g->c);
 }
 
-/* --- whole objects -------------------------------------------------------------------------------------------------- */
+/* --- whole objects ------------------------------------------------------------------------------------------------ */
 
 /* The objects of a list do not say what they are: the list does. */
 static void add_items(json_t *all, json_t *list, const KubeKind *k)
@@ -172,7 +173,7 @@ static int print_objects(Get *g)
     return api_cmd_end(&g->c);
 }
 
-/* --- --watch -------------------------------------------------------------------------------------------------------- */
+/* --- --watch ------------------------------------------------------------------------------------------------------ */
 
 static Err *print_any(Get *g, const json_t *object, const char *event)
 {
@@ -241,7 +242,32 @@ static Err *watch(Get *g)
     return api_watch(g->c.api, path.p, accept, -1, &w);
 }
 
-/* --- the command ---------------------------------------------------------------------------------------------------- */
+/* --- --raw -------------------------------------------------------------------------------------------------------- */
+
+static bool on_raw(void *arg, const char *p, size_t n)
+{
+    (void)arg;
+    return fwrite(p, 1, n, stdout) == n && fflush(stdout) == 0;
+}
+
+static void on_raw_end(void *arg, Err *e)
+{
+    Get *g = arg;
+    if (e)
+        api_cmd_note(&g->c, e);
+}
+
+static int raw(Get *g, const char *path)
+{
+    if (path[0] != '/' || g->c.args->n)
+        return api_fail(err_new(ERR_INVALID, 0, "--raw takes the place of types and names, and must be a path: /version"));
+    Err *e = api_stream(g->c.api, &(ApiCall){.path = path, .accept = "application/json, */*"},
+                        &(ApiStreamOps){on_raw, on_raw_end, g});
+    e = e ? e : api_run(g->c.api, -1);
+    return e ? api_fail(e) : api_cmd_end(&g->c);
+}
+
+/* --- the command -------------------------------------------------------------------------------------------------- */
 
 static Err *options(Get *g, const CliArgs *a)
 {
@@ -269,7 +295,7 @@ static Err *options(Get *g, const CliArgs *a)
 static int run(Get *g)
 {
     bool selected = !str_empty(cli_opt(g->c.args, "selector")) || !str_empty(cli_opt(g->c.args, "field-selector"));
-    Err *e = api_cmd_targets(&g->c, 0, selected, &g->targets);
+    Err *e = api_cmd_targets(&g->c, g->c.args->n, selected, &g->targets);
     if (e)
         return api_fail(e);
     if (cli_flag(g->c.args, "watch") || g->watch_only) {
@@ -287,12 +313,13 @@ int cmd_get(int argc, char **argv)
     int code = cli_parse("get", argc, argv, &a);
     if (code >= 0)
         return code;
-    if (!a.n && !cli_given(&a, "filename"))
+    if (!a.n && !cli_given(&a, "filename") && !cli_given(&a, "raw"))
         return cli_usage(&a, "you must specify the type of resource to get: pods, configmaps, secrets, nodes, ...");
     Get g = {.tabs = TABS_TABLE};
     Err *e = api_cmd_open(&a, &g.c);
     e = e ? e : options(&g, &a);
-    code = e ? api_fail(e) : run(&g);
+    const char *path = cli_opt(&a, "raw");
+    code = e ? api_fail(e) : path ? raw(&g, path) : run(&g);
     targets_done(&g.targets);
     output_done(&g.output);
     table_printer_done(&g.table);

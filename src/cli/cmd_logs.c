@@ -23,7 +23,7 @@ struct Logs {
     bool over; /* one failed, or nobody reads: no more */
 };
 
-/* --- one log -------------------------------------------------------------------------------------------------------- */
+/* --- one log ------------------------------------------------------------------------------------------------------ */
 
 static bool on_data(void *arg, const char *p, size_t n)
 {
@@ -56,7 +56,9 @@ static void add_source(Logs *l, const json_t *pod, const char *container)
 {
     Source *s = NEW(Source);
     SCOPED(str_done) Str path = {0};
-    SCOPED(mem_free) char *base = kind_path(&kube_kinds[KUBE_PODS], at_str(pod, "metadata.namespace"), at_str(pod, "metadata.name"), "log");
+    SCOPED(mem_free)
+    char *base =
+        kind_path(&kube_kinds[KUBE_PODS], at_str(pod, "metadata.namespace"), at_str(pod, "metadata.name"), "log");
     str_add(&path, base);
     api_query(&path, "container", container);
     str_add(&path, str_or(l->query.p, ""));
@@ -69,7 +71,7 @@ static void add_source(Logs *l, const json_t *pod, const char *container)
     l->v[l->n++] = s;
 }
 
-/* --- which logs ----------------------------------------------------------------------------------------------------- */
+/* --- which logs --------------------------------------------------------------------------------------------------- */
 
 static Err *add_pod(Logs *l, const json_t *pod)
 {
@@ -93,7 +95,9 @@ static Err *pod_of(const char *word, Target *t)
     const KubeKind *k;
     SCOPED(mem_free) char *type = mem_dup_strn(word, (size_t)(slash - word));
     Err *e = kind_parse(type, &k);
-    return e || k->id == KUBE_PODS ? e : err_new(ERR_INVALID, 0, "cannot get the logs from %s: only Pods have some", k->kind);
+    return e || k->id == KUBE_PODS
+               ? e
+               : err_new(ERR_INVALID, 0, "cannot get the logs from %s: only Pods have some", k->kind);
 }
 
 static Err *find(Logs *l)
@@ -116,7 +120,7 @@ static Err *find(Logs *l)
     return e;
 }
 
-/* --- the command ---------------------------------------------------------------------------------------------------- */
+/* --- the command -------------------------------------------------------------------------------------------------- */
 
 static void query_int(Str *q, const char *key, int64_t v)
 {
@@ -165,7 +169,8 @@ static Err *options(Logs *l, const CliArgs *a)
     if (a->n == 2 && cli_given(a, "container"))
         return err_new(ERR_INVALID, 0, "only one of -c or an inline [CONTAINER] arg is allowed");
     if (l->all && l->container)
-        return err_new(ERR_INVALID, 0, "--all-containers=true should not be specified with container name %s", l->container);
+        return err_new(ERR_INVALID, 0, "--all-containers=true should not be specified with container name %s",
+                       l->container);
     Err *e = api_cmd_int(a, "max-log-requests", 1, &l->max_follow);
     return e ? e : query(l, a);
 }
@@ -177,12 +182,14 @@ static Err *read_all(Logs *l)
     Err *e = NULL;
     if (together && (int64_t)l->n > l->max_follow)
         return err_new(ERR_LIMIT, 0,
-                       "you are attempting to follow %zu log streams, but maximum allowed concurrency is %lld, use --max-log-requests to "
+                       "you are attempting to follow %zu log streams, but maximum allowed concurrency is %lld, use "
+                       "--max-log-requests to "
                        "increase the limit",
                        l->n, (long long)l->max_follow);
     for (size_t i = 0; !e && i < l->n && !l->over; i++) {
         l->v[i]->lines.whole = together;
-        e = api_stream(l->c.api, &(ApiCall){.path = l->v[i]->path, .accept = "*/*"}, &(ApiStreamOps){on_data, on_end, l->v[i]});
+        e = api_stream(l->c.api, &(ApiCall){.path = l->v[i]->path, .accept = "*/*"},
+                       &(ApiStreamOps){on_data, on_end, l->v[i]});
         if (!e && !together)
             e = api_run(l->c.api, -1);
     }

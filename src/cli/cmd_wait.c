@@ -45,7 +45,11 @@ static void wait_one(Wait *s, const Target *t, const json_t *now)
 {
     s->seen++;
     for (size_t i = 0; i < s->n; i++) {
-        ApiUntil u = {.met = is_met, .arg = &s->v[i], .end_ns = s->end_ns, .must_be = s->v[i].kind != WAIT_DELETE, .last = json_incref((json_t *)(uintptr_t)now)};
+        ApiUntil u = {.met = is_met,
+                      .arg = &s->v[i],
+                      .end_ns = s->end_ns,
+                      .must_be = s->v[i].kind != WAIT_DELETE,
+                      .last = json_incref((json_t *)(uintptr_t)now)};
         Err *e = api_until(&s->c, t, &u);
         if (!e)
             report(s, t, u.last);
@@ -63,7 +67,7 @@ static void wait_target(Wait *s, const Target *t)
     SCOPED(json_unref) json_t *answer = NULL;
     SCOPED(mem_free) char *path = api_cmd_select(&s->c, t);
     Err *e = t->name ? api_get(s->c.api, path, NULL, &answer) : api_list(s->c.api, path, NULL, API_CHUNK, &answer);
-    if (e && s->delete && api_is(e, "NotFound")) {
+    if (e && s->delete &&api_is(e, "NotFound")) {
         err_free(e);
         return;
     }
@@ -79,7 +83,8 @@ static void wait_target(Wait *s, const Target *t)
     const json_t *items = at(answer, "items");
     for (size_t i = 0; i < json_array_size(items); i++) {
         const json_t *o = json_array_get(items, i);
-        Target one = {.kind = t->kind, .name = mem_dup_str(at_str(o, "metadata.name")),
+        Target one = {.kind = t->kind,
+                      .name = mem_dup_str(at_str(o, "metadata.name")),
                       .namespace_ = t->kind->namespaced ? mem_dup_str(at_str(o, "metadata.namespace")) : NULL};
         wait_one(s, &one, o);
         free(one.name);
@@ -96,8 +101,9 @@ static bool exists(void *arg, const json_t *object, Err **e)
 
 static int run(Wait *s)
 {
-    bool selected = cli_flag(s->c.args, "all") || !str_empty(cli_opt(s->c.args, "selector")) || !str_empty(cli_opt(s->c.args, "field-selector"));
-    Err *e = api_cmd_targets(&s->c, 0, selected, &s->targets);
+    bool selected = cli_flag(s->c.args, "all") || !str_empty(cli_opt(s->c.args, "selector")) ||
+                    !str_empty(cli_opt(s->c.args, "field-selector"));
+    Err *e = api_cmd_targets(&s->c, s->c.args->n, selected, &s->targets);
     for (size_t i = 0; !e && i < s->targets.n; i++)
         if (!s->targets.v[i].name && !selected)
             e = err_new(ERR_INVALID, 0, "resource(s) were provided, but no name was specified");
@@ -122,7 +128,8 @@ static Err *options(Wait *s, const CliArgs *a)
     const char *timeout = cli_opt(a, "timeout");
     int64_t ns = 0;
     if (!wanted.n)
-        return err_new(ERR_INVALID, 0, "--for is needed: create, delete, condition=TYPE[=STATUS] or jsonpath=PATH[=VALUE]");
+        return err_new(ERR_INVALID, 0,
+                       "--for is needed: create, delete, condition=TYPE[=STATUS] or jsonpath=PATH[=VALUE]");
     if (!duration_parse(timeout, &ns) && !(timeout[0] == '-' && duration_parse(timeout + 1, &ns)))
         return err_new(ERR_INVALID, 0, "option --timeout: \"%s\" is no duration (90s, 2m, 1h30m)", timeout);
     if (timeout[0] == '-')

@@ -30,6 +30,9 @@ COMMAND_FN(cmd_apply);
 COMMAND_FN(cmd_events);
 COMMAND_FN(cmd_wait);
 COMMAND_FN(cmd_complete);
+COMMAND_FN(cmd_label);
+COMMAND_FN(cmd_annotate);
+COMMAND_FN(cmd_patch);
 
 #define OPTIONS(t) .options = (t), .n_options = ARRAY_LEN(t)
 
@@ -162,6 +165,7 @@ static const CliOption port_forward_options[] = {
 #define API_MANAGED {.name = "show-managed-fields", .help = "with -o json or yaml: show who owns which field, too"}
 #define API_NO_HEADERS {.name = "no-headers", .help = "do not print the names of the columns"}
 static const CliOption get_options[] = {
+    {.name = "raw", .arg = "PATH", .values = "/version /readyz /metrics /api /apis", .hint = true, .help = "print what this path of the API answers, as it is"},
     {.name = "output", .letter = 'o', .arg = "FORMAT", .values = API_FORMATS, .hint = true, .help = "instead of the table: one of json, yaml, name, wide, jsonpath=TEMPLATE, custom-columns=SPEC"},
     {.name = "watch", .letter = 'w', .help = "print the objects, and every change, until Ctrl-C"},
     {.name = "watch-only", .help = "print only changes"},
@@ -200,6 +204,23 @@ static const CliOption apply_options[] = {
     {.name = "field-manager", .arg = "NAME", .def = "reprise", .help = "who owns the fields that are set"},
     {.name = "validate", .arg = "MODE", .values = "strict warn ignore", .def = "strict", .help = "what becomes of unknown and repeated fields"},
     API_SELECTOR, API_MANAGED,
+};
+#define API_EDITS                                                                                                      \
+    {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "json yaml name jsonpath=", .hint = true,             \
+     .help = "print the objects as they are then, in this form"},                                                      \
+    {.name = "dry-run", .arg = "MODE", .values = "none server", .def = "none", .help = "server: check it all, change nothing"}, \
+    {.name = "field-manager", .arg = "NAME", .def = "reprise", .help = "who owns the fields that are set"}, API_MANAGED
+static const CliOption label_options[] = {
+    {.name = "overwrite", .help = "also a value that is there already"},
+    {.name = "all", .help = "all objects of the type, in the namespace"},
+    API_SELECTOR, API_FIELDS, API_ALL_NAMESPACES, API_FILES, API_EDITS,
+};
+static const CliOption patch_options[] = {
+    {.name = "patch", .letter = 'p', .arg = "PATCH", .help = "what to change: JSON or YAML"},
+    {.name = "patch-file", .arg = "FILE", .help = "a file that has it; - is stdin"},
+    {.name = "type", .arg = "TYPE", .values = "strategic merge json", .def = "strategic", .help = "how the patch is read"},
+    {.name = "subresource", .arg = "NAME", .values = "status ephemeralcontainers", .help = "patch this part of the object"},
+    API_FILES, API_EDITS,
 };
 static const CliOption events_options[] = {
     {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "json yaml name jsonpath=", .hint = true, .help = "instead of the table"},
@@ -298,12 +319,6 @@ const CliCommand cli_commands[] = {
               "Exit status: 0 Succeeded or --until met, 1 Failed, 2 bad usage or manifest, 3 the machine lacks something,\n"
               "124 timed out, 130 interrupted.",
      OPTIONS(run_options), .min_operands = 1, .max_operands = -1, .flags = CLI_FILES | CLI_NODE | CLI_RUNTIME | CLI_GATES},
-    {.name = "delete", .run = cmd_delete, .usage = "[OPTIONS] TYPE NAME... | TYPE/NAME... | -f FILE | TYPE -l LABELS | [NAMESPACE/]POD...",
-     .summary = "delete objects of the node's API, or Pods that run left here",
-     .about = "With a TYPE (pod, cm, ...) or -f, -l, --all: objects of the node's API, as kubectl deletes them.\n"
-              "Else Pods that `reprise run --keep` left, or whose `reprise run` was killed; one that a running `reprise run`\n"
-              "drives is deleted there, with Ctrl-C.",
-     OPTIONS(delete_options), .max_operands = -1, .flags = CLI_API | CLI_NODE | CLI_RUNTIME},
     {.name = "get", .run = cmd_get, .usage = "[OPTIONS] TYPE[,TYPE] [NAME...] | TYPE/NAME... | -f FILE", .summary = "show objects of the node's API",
      .about = API_TYPES, OPTIONS(get_options), .max_operands = -1, .flags = CLI_API},
     {.name = "describe", .run = cmd_describe, .usage = "[OPTIONS] TYPE [NAME or its beginning...] | TYPE/NAME... | -f FILE",
@@ -320,6 +335,20 @@ const CliCommand cli_commands[] = {
     {.name = "apply", .run = cmd_apply, .usage = "[OPTIONS] -f FILE...", .summary = "make objects of the node's API as manifests say",
      .about = "Server-side apply: what the manifests do not say stays as it is. Exit status: 0, or 1 when something failed.",
      OPTIONS(apply_options), .max_operands = 0, .flags = CLI_API},
+    {.name = "label", .run = cmd_label, .usage = "[OPTIONS] TYPE NAME... KEY=VALUE|KEY-... | TYPE/NAME... KEY=VALUE|KEY-...",
+     .summary = "set and remove labels of objects", .about = API_TYPES, OPTIONS(label_options), .min_operands = 1, .max_operands = -1,
+     .flags = CLI_API},
+    {.name = "annotate", .run = cmd_annotate, .usage = "[OPTIONS] TYPE NAME... KEY=VALUE|KEY-... | TYPE/NAME... KEY=VALUE|KEY-...",
+     .summary = "set and remove annotations of objects", .about = API_TYPES, OPTIONS(label_options), .min_operands = 1,
+     .max_operands = -1, .flags = CLI_API},
+    {.name = "patch", .run = cmd_patch, .usage = "[OPTIONS] TYPE NAME | TYPE/NAME | -f FILE -p PATCH", .summary = "change fields of an object",
+     .about = API_TYPES, OPTIONS(patch_options), .max_operands = -1, .flags = CLI_API},
+    {.name = "delete", .run = cmd_delete, .usage = "[OPTIONS] TYPE NAME... | TYPE/NAME... | -f FILE | TYPE -l LABELS | [NAMESPACE/]POD...",
+     .summary = "delete objects of the node's API, or Pods that run left here",
+     .about = "With a TYPE (pod, cm, ...) or -f, -l, --all: objects of the node's API, as kubectl deletes them.\n"
+              "Else Pods that `reprise run --keep` left, or whose `reprise run` was killed; one that a running `reprise run`\n"
+              "drives is deleted there, with Ctrl-C.",
+     OPTIONS(delete_options), .max_operands = -1, .flags = CLI_API | CLI_NODE | CLI_RUNTIME},
     {.name = "node", .run = cmd_node, .usage = "[OPTIONS] | --init [DIR]", .summary = "run the Pods of a directory, as a daemon",
      .about = "Files that come, change and go are Pods that are started, replaced and ended. SIGTERM leaves the Pods running and the next\n"
               "one takes them over; SIGHUP looks at the directory at once. One for each --root.",

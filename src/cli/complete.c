@@ -5,9 +5,11 @@ static const struct {
     const char *command;
     WantKind first, more; /* WANT_NAMES of the first: Pods; of more: of the type that is the first */
 } commands[] = {
-    {"get", WANT_TYPES, WANT_NAMES},      {"describe", WANT_TYPES, WANT_NAMES},  {"delete", WANT_TYPES, WANT_NAMES},
-    {"wait", WANT_TYPES, WANT_NAMES},     {"logs", WANT_NAMES, WANT_CONTAINERS}, {"exec", WANT_NAMES, WANT_NOTHING},
-    {"attach", WANT_NAMES, WANT_NOTHING}, {"port-forward", WANT_NAMES, WANT_NOTHING},
+    {"get", WANT_TYPES, WANT_NAMES},       {"describe", WANT_TYPES, WANT_NAMES},
+    {"delete", WANT_TYPES, WANT_NAMES},    {"wait", WANT_TYPES, WANT_NAMES},
+    {"logs", WANT_NAMES, WANT_CONTAINERS}, {"exec", WANT_NAMES, WANT_NOTHING},
+    {"label", WANT_TYPES, WANT_NAMES},     {"annotate", WANT_TYPES, WANT_NAMES},
+    {"patch", WANT_TYPES, WANT_NAMES},     {"attach", WANT_NAMES, WANT_NOTHING},  {"port-forward", WANT_NAMES, WANT_NOTHING},
 };
 
 static size_t row_of(const char *command)
@@ -33,7 +35,8 @@ static const CliOption *option_of(const CliCommand *c, const char *word)
     const CliOption *o;
     size_t n = strcspn(word, "=");
     for (size_t i = 0; word[0] == '-' && (o = cli_option_at(c, i)) != NULL; i++) {
-        if (word[1] == '-' ? n == strlen(o->name) + 2 && strncmp(o->name, word + 2, n - 2) == 0 : o->letter && word[1] == o->letter)
+        if (word[1] == '-' ? n == strlen(o->name) + 2 && strncmp(o->name, word + 2, n - 2) == 0
+                           : o->letter && word[1] == o->letter)
             return o;
     }
     return NULL;

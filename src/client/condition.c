@@ -29,13 +29,17 @@ static Err *parse_path(const char *text, WaitFor *f)
         const char *value = text + n + 1;
         size_t len;
         if (value[single_equals(value)])
-            return err_new(ERR_INVALID, 0, "jsonpath wait format must be --for=jsonpath='{.status.readyReplicas}'=3 or --for=jsonpath='{.status.readyReplicas}'");
+            return err_new(ERR_INVALID, 0,
+                           "jsonpath wait format must be --for=jsonpath='{.status.readyReplicas}'=3 or "
+                           "--for=jsonpath='{.status.readyReplicas}'");
         while (*value == '\'' || *value == '"')
             value++;
         for (len = strlen(value); len && (value[len - 1] == '\'' || value[len - 1] == '"');)
             len--;
         if (!len)
-            return err_new(ERR_INVALID, 0, "jsonpath wait has to have a value after equal sign, like --for=jsonpath='{.status.readyReplicas}'=3");
+            return err_new(
+                ERR_INVALID, 0,
+                "jsonpath wait has to have a value after equal sign, like --for=jsonpath='{.status.readyReplicas}'=3");
         f->value = mem_dup_strn(value, len);
     }
     return jsonpath_parse_relaxed(path, &f->path);

@@ -8,9 +8,9 @@
 #include "kube/table.h"
 
 #define ANNOTATION_MAX 140 /* maxAnnotationLen */
-#define LAST_APPLIED "kubectl.kubernetes.io/last-applied-configuration"
+#define LAST_APPLIED   "kubectl.kubernetes.io/last-applied-configuration"
 
-/* --- writing -------------------------------------------------------------------------------------------------------- */
+/* --- writing ------------------------------------------------------------------------------------------------------ */
 
 void w(Desc *d, int level, const char *fmt, ...)
 {
@@ -115,7 +115,7 @@ static void name_and_namespace(Desc *d, const json_t *o)
     w(d, 0, "Name:\t%s\nNamespace:\t%s\n", at_str(o, "metadata.name"), at_str(o, "metadata.namespace"));
 }
 
-/* --- events --------------------------------------------------------------------------------------------------------- */
+/* --- events ------------------------------------------------------------------------------------------------------- */
 
 static void event_line(Desc *d, const json_t *e)
 {
@@ -144,7 +144,7 @@ void describe_events(Desc *d)
         event_line(d, json_array_get(sorted, i));
 }
 
-/* --- kinds ---------------------------------------------------------------------------------------------------------- */
+/* --- kinds -------------------------------------------------------------------------------------------------------- */
 
 /* Bytes behind base64 text. */
 static size_t base64_bytes(const char *s)
@@ -200,7 +200,8 @@ static void conditions(Desc *d, const json_t *list, const char *blank, bool prob
         w(d, 1, "%s%s\t%s%s\t", at_str(c, "type"), blank, at_str(c, "status"), blank);
         if (probed)
             w(d, 0, "%s%s\t", rfc1123(at_str(c, "lastProbeTime"), b), blank);
-        w(d, 0, "%s%s\t%s%s\t%s\n", rfc1123(at_str(c, "lastTransitionTime"), a), blank, at_str(c, "reason"), blank, at_str(c, "message"));
+        w(d, 0, "%s%s\t%s%s\t%s\n", rfc1123(at_str(c, "lastTransitionTime"), a), blank, at_str(c, "reason"), blank,
+          at_str(c, "message"));
     }
 }
 
@@ -220,7 +221,8 @@ static void service_account(Desc *d, const json_t *o)
     if (!json_array_size(secrets))
         w(d, 0, "Image pull secrets:\t<none>\n");
     for (size_t i = 0; i < json_array_size(secrets); i++)
-        w(d, 0, "%s\t%s\n", i ? "                   " : "Image pull secrets:", at_str(json_array_get(secrets, i), "name"));
+        w(d, 0, "%s\t%s\n",
+          i ? "                   " : "Image pull secrets:", at_str(json_array_get(secrets, i), "name"));
     describe_events(d);
 }
 
@@ -228,7 +230,8 @@ static bool uses_claim(const json_t *pod, const json_t *claim)
 {
     const json_t *volumes = at(pod, "spec.volumes"), *owners = at(claim, "metadata.ownerReferences");
     for (size_t i = 0; i < json_array_size(volumes); i++)
-        if (str_eq(at_str(json_array_get(volumes, i), "persistentVolumeClaim.claimName"), at_str(claim, "metadata.name")))
+        if (str_eq(at_str(json_array_get(volumes, i), "persistentVolumeClaim.claimName"),
+                   at_str(claim, "metadata.name")))
             return true;
     for (size_t i = 0; i < json_array_size(owners); i++)
         if (str_eq(at_str(json_array_get(owners, i), "kind"), "Pod") &&
@@ -296,7 +299,7 @@ static void claim(Desc *d, const json_t *o)
     describe_events(d);
 }
 
-/* --- anything: the object as it is (the generic describer) ------------------------------------------------------------ */
+/* --- anything: the object as it is (the generic describer) -------------------------------------------------------- */
 
 /* "involvedObject" -> "Involved Object", "uid" -> "UID". */
 static void add_label(Str *s, const char *field)
@@ -310,7 +313,8 @@ static void add_label(Str *s, const char *field)
     while (*field) {
         size_t n = 1;
         bool upper = isupper((unsigned char)field[0]) && isupper((unsigned char)field[1]);
-        while (field[n] && (upper ? isupper((unsigned char)field[n]) && !islower((unsigned char)field[n + 1]) : !isupper((unsigned char)field[n])))
+        while (field[n] && (upper ? isupper((unsigned char)field[n]) && !islower((unsigned char)field[n + 1])
+                                  : !isupper((unsigned char)field[n])))
             n++;
         SCOPED(mem_free) char *word = mem_dup_strn(field, n);
         for (size_t i = 0; i < ARRAY_LEN(acronyms); i++)
@@ -322,7 +326,8 @@ static void add_label(Str *s, const char *field)
     }
 }
 
-static void content(Desc *d, int level, const json_t *o, bool top) // NOLINT(misc-no-recursion): no deeper than the API's answers
+static void content(Desc *d, int level, const json_t *o,
+                    bool top) // NOLINT(misc-no-recursion): no deeper than the API's answers
 {
     static const char *const shown_before[] = {"managedFields", "name", "namespace", "labels", "annotations"};
     SCOPED(strvec_done) StrVec keys = keys_sorted(o);
@@ -365,9 +370,15 @@ static void generic(Desc *d, const json_t *o)
 char *describe(const KubeKind *k, const json_t *object, const DescribeWith *with)
 {
     static void (*const describers[KUBE_KIND_N])(Desc *d, const json_t *o) = {
-        [KUBE_PODS] = describe_pod,    [KUBE_CONFIG_MAPS] = config_map, [KUBE_SECRETS] = secret,   [KUBE_PVCS] = claim,
-        [KUBE_EVENTS] = generic,       [KUBE_EVENTS_V1] = generic,      [KUBE_NAMESPACES] = namespace_,
-        [KUBE_NODES] = describe_node,  [KUBE_SERVICE_ACCOUNTS] = service_account,
+        [KUBE_PODS] = describe_pod,
+        [KUBE_CONFIG_MAPS] = config_map,
+        [KUBE_SECRETS] = secret,
+        [KUBE_PVCS] = claim,
+        [KUBE_EVENTS] = generic,
+        [KUBE_EVENTS_V1] = generic,
+        [KUBE_NAMESPACES] = namespace_,
+        [KUBE_NODES] = describe_node,
+        [KUBE_SERVICE_ACCOUNTS] = service_account,
     };
     Desc d = {.with = with};
     describers[k->id](&d, object);

@@ -1,4 +1,5 @@
-/* describe_node.c - kubectl's describeNode(): what the node is, and what its Pods ask for of it. A Lease is not asked for: this API has none. */
+/* describe_node.c - kubectl's describeNode(): what the node is, and what its Pods ask for of it. A Lease is not asked
+ * for: this API has none. */
 #include "api/codec.h"
 #include "api/quantity.h"
 #include "api/requests.h"
@@ -22,7 +23,8 @@ static void taints(Desc *d, const json_t *list)
     w(d, 0, "Taints:\t%s", n ? "" : "<none>\n");
     for (size_t i = 0; i < n; i++) {
         const char *value = at_str(v[i], "value"), *effect = at_str(v[i], "effect");
-        w(d, 0, "%s%s%s%s%s%s\n", i ? "\t" : "", at_str(v[i], "key"), *value ? "=" : "", value, *effect ? ":" : "", effect);
+        w(d, 0, "%s%s%s%s%s%s\n", i ? "\t" : "", at_str(v[i], "key"), *value ? "=" : "", value, *effect ? ":" : "",
+          effect);
     }
     free(v);
 }
@@ -34,9 +36,9 @@ static void roles(Desc *d, const json_t *labels)
     SCOPED(strvec_done) StrVec keys = keys_sorted(labels);
     SCOPED(str_done) Str s = {0};
     for (size_t i = 0; i < keys.n; i++) {
-        const char *role = str_starts(keys.v[i], ROLE_PREFIX)            ? keys.v[i] + sizeof ROLE_PREFIX - 1
+        const char *role = str_starts(keys.v[i], ROLE_PREFIX)        ? keys.v[i] + sizeof ROLE_PREFIX - 1
                            : str_eq(keys.v[i], "kubernetes.io/role") ? str_or(json_str(labels, keys.v[i]), "")
-                                                                         : "";
+                                                                     : "";
         if (*role)
             str_fmt(&s, "%s%s", s.n ? "," : "", role);
     }
@@ -52,23 +54,29 @@ static void conditions(Desc *d, const json_t *list)
     w(d, 1, "----\t------\t-----------------\t------------------\t------\t-------\n");
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *c = json_array_get(list, i);
-        w(d, 1, "%s \t%s \t%s \t%s \t%s \t%s\n", at_str(c, "type"), at_str(c, "status"), rfc1123(at_str(c, "lastHeartbeatTime"), a),
-          rfc1123(at_str(c, "lastTransitionTime"), b), at_str(c, "reason"), at_str(c, "message"));
+        w(d, 1, "%s \t%s \t%s \t%s \t%s \t%s\n", at_str(c, "type"), at_str(c, "status"),
+          rfc1123(at_str(c, "lastHeartbeatTime"), a), rfc1123(at_str(c, "lastTransitionTime"), b), at_str(c, "reason"),
+          at_str(c, "message"));
     }
 }
 
 static void system_info(Desc *d, const json_t *info)
 {
-    static const char *const rows[][2] = {
-        {"Machine ID", "machineID"}, {"System UUID", "systemUUID"}, {"Boot ID", "bootID"}, {"Kernel Version", "kernelVersion"},
-        {"OS Image", "osImage"}, {"Operating System", "operatingSystem"}, {"Architecture", "architecture"},
-        {"Container Runtime Version", "containerRuntimeVersion"}, {"Kubelet Version", "kubeletVersion"}};
+    static const char *const rows[][2] = {{"Machine ID", "machineID"},
+                                          {"System UUID", "systemUUID"},
+                                          {"Boot ID", "bootID"},
+                                          {"Kernel Version", "kernelVersion"},
+                                          {"OS Image", "osImage"},
+                                          {"Operating System", "operatingSystem"},
+                                          {"Architecture", "architecture"},
+                                          {"Container Runtime Version", "containerRuntimeVersion"},
+                                          {"Kubelet Version", "kubeletVersion"}};
     w(d, 0, "System Info:\n");
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         w(d, 1, "%s:\t%s\n", rows[i][0], at_str(info, rows[i][1]));
 }
 
-/* --- what the Pods ask for ------------------------------------------------------------------------------------------ */
+/* --- what the Pods ask for ---------------------------------------------------------------------------------------- */
 
 /* An amount of resource_amount()'s units as a Quantity: "250m", "1", "128Mi". Caller frees. */
 static char *amount_text(const char *resource, int64_t v)
@@ -196,7 +204,8 @@ void describe_node(Desc *d, const json_t *node)
     conditions(d, at(node, "status.conditions"));
     w(d, 0, "Addresses:\n");
     for (size_t i = 0; i < json_array_size(addresses); i++)
-        w(d, 1, "%s:\t%s\n", at_str(json_array_get(addresses, i), "type"), at_str(json_array_get(addresses, i), "address"));
+        w(d, 1, "%s:\t%s\n", at_str(json_array_get(addresses, i), "type"),
+          at_str(json_array_get(addresses, i), "address"));
     for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
         if (json_object_size(at(node, lists[i][1])))
             w(d, 0, "%s:\n", lists[i][0]);

@@ -1,10 +1,11 @@
-/* describe_pod.c - kubectl's describePod(), and what it leaves out and a restart is about: restart policies, rules, restarts in place. */
+/* describe_pod.c - kubectl's describePod(), and what it leaves out and a restart is about: restart policies, rules,
+ * restarts in place. */
 #include "api/objects.h"
 #include "api/quantity.h"
 #include "client/describe_priv.h"
 #include "kube/table.h"
 
-/* --- containers ----------------------------------------------------------------------------------------------------- */
+/* --- containers --------------------------------------------------------------------------------------------------- */
 
 static const json_t *named(const json_t *list, const char *name)
 {
@@ -113,8 +114,8 @@ static void probe(Desc *d, const char *title, const json_t *p)
     } else if (at(p, "httpGet")) {
         SCOPED(mem_free) char *port = value_text(at(p, "httpGet.port"));
         const char *path = at_str(p, "httpGet.path");
-        str_fmt(&s, "http-get %s://%s%s%s%s", str_eq(at_str(p, "httpGet.scheme"), "HTTPS") ? "https" : "http", at_str(p, "httpGet.host"),
-                *port ? ":" : "", port, path);
+        str_fmt(&s, "http-get %s://%s%s%s%s", str_eq(at_str(p, "httpGet.scheme"), "HTTPS") ? "https" : "http",
+                at_str(p, "httpGet.host"), *port ? ":" : "", port, path);
     } else if (at(p, "tcpSocket")) {
         SCOPED(mem_free) char *port = value_text(at(p, "tcpSocket.port"));
         str_fmt(&s, "tcp-socket %s:%s", host, port);
@@ -124,8 +125,9 @@ static void probe(Desc *d, const char *title, const json_t *p)
         str_add(&s, "unknown");
     }
     w(d, 2, "%s:\t%s delay=%llds timeout=%llds period=%llds successThreshold=%lld failureThreshold=%lld\n", title, s.p,
-      (long long)at_i64(p, "initialDelaySeconds"), (long long)at_i64(p, "timeoutSeconds"), (long long)at_i64(p, "periodSeconds"),
-      (long long)at_i64(p, "successThreshold"), (long long)at_i64(p, "failureThreshold"));
+      (long long)at_i64(p, "initialDelaySeconds"), (long long)at_i64(p, "timeoutSeconds"),
+      (long long)at_i64(p, "periodSeconds"), (long long)at_i64(p, "successThreshold"),
+      (long long)at_i64(p, "failureThreshold"));
 }
 
 static const char *optional(const json_t *ref)
@@ -175,7 +177,8 @@ static char *resource_value(const json_t *container, const json_t *ref)
     SCOPED(mem_free) char *amount = value_text(json_object_get(at(at(container, "resources"), kind), dot + 1));
     bool cpu = str_eq(dot, ".cpu");
     bool (*parse)(const char *q, int64_t *ret) = cpu ? quantity_milli : quantity_value;
-    if (!parse(*divisor && !str_eq(divisor, "0") ? divisor : "1", &by) || by <= 0 || (*amount && !parse(amount, &value)))
+    if (!parse(*divisor && !str_eq(divisor, "0") ? divisor : "1", &by) || by <= 0 ||
+        (*amount && !parse(amount, &value)))
         return mem_dup_str("");
     if (value == 0 && (str_eq(resource, "limits.cpu") || str_eq(resource, "limits.memory")))
         return mem_dup_str("node allocatable");
@@ -199,14 +202,17 @@ static void env_one(Desc *d, const json_t *pod, const json_t *container, const j
         }
     }
     if ((ref = at(from, "fieldRef")) != NULL) {
-        w(d, 3, "%s:\t%s (%s:%s)\n", name, field_value(pod, at_str(ref, "fieldPath")), at_str(ref, "apiVersion"), at_str(ref, "fieldPath"));
+        w(d, 3, "%s:\t%s (%s:%s)\n", name, field_value(pod, at_str(ref, "fieldPath")), at_str(ref, "apiVersion"),
+          at_str(ref, "fieldPath"));
     } else if ((ref = at(from, "resourceFieldRef")) != NULL) {
         SCOPED(mem_free) char *value = resource_value(container, ref);
         w(d, 3, "%s:\t%s (%s)\n", name, value, at_str(ref, "resource"));
     } else if ((ref = at(from, "secretKeyRef")) != NULL) {
-        w(d, 3, "%s:\t<set to the key '%s' in secret '%s'>\tOptional: %s\n", name, at_str(ref, "key"), at_str(ref, "name"), optional(ref));
+        w(d, 3, "%s:\t<set to the key '%s' in secret '%s'>\tOptional: %s\n", name, at_str(ref, "key"),
+          at_str(ref, "name"), optional(ref));
     } else if ((ref = at(from, "configMapKeyRef")) != NULL) {
-        w(d, 3, "%s:\t<set to the key '%s' of config map '%s'>\tOptional: %s\n", name, at_str(ref, "key"), at_str(ref, "name"), optional(ref));
+        w(d, 3, "%s:\t<set to the key '%s' of config map '%s'>\tOptional: %s\n", name, at_str(ref, "key"),
+          at_str(ref, "name"), optional(ref));
     }
 }
 
@@ -277,7 +283,7 @@ static void containers(Desc *d, const json_t *pod, const char *title, const char
         container(d, pod, json_array_get(l, i), named(at(pod, statuses), at_str(json_array_get(l, i), "name")));
 }
 
-/* --- the Pod -------------------------------------------------------------------------------------------------------- */
+/* --- the Pod ------------------------------------------------------------------------------------------------------ */
 
 static void head(Desc *d, const json_t *pod)
 {
@@ -324,7 +330,8 @@ static void addresses(Desc *d, const json_t *pod)
         w(d, 1, "IP:\t%s\n", at_str(json_array_get(ips, i), "ip"));
     for (size_t i = 0; i < json_array_size(owners); i++)
         if (at_true(json_array_get(owners, i), "controller"))
-            w(d, 0, "Controlled By:\t%s/%s\n", at_str(json_array_get(owners, i), "kind"), at_str(json_array_get(owners, i), "name"));
+            w(d, 0, "Controlled By:\t%s/%s\n", at_str(json_array_get(owners, i), "kind"),
+              at_str(json_array_get(owners, i), "name"));
     if (*at_str(pod, "status.nominatedNodeName"))
         w(d, 0, "NominatedNodeName:\t%s\n", at_str(pod, "status.nominatedNodeName"));
 }
@@ -362,7 +369,8 @@ static void restart_in_place(Desc *d, const json_t *pod)
     if (!c)
         return;
     bool now = str_eq(at_str(c, "status"), "True");
-    w(d, 0, "In-Place Restart:\t%s %s\n", now ? "under way since" : "done", rfc1123(at_str(c, "lastTransitionTime"), buf));
+    w(d, 0, "In-Place Restart:\t%s %s\n", now ? "under way since" : "done",
+      rfc1123(at_str(c, "lastTransitionTime"), buf));
     if (*at_str(c, "reason"))
         w(d, 1, "Reason:\t%s\n", at_str(c, "reason"));
     if (*at_str(c, "message"))

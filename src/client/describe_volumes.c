@@ -4,23 +4,37 @@
 typedef enum { ROW_TEXT, ROW_BOOL, ROW_OR_NONE, ROW_OR_UNSET } RowForm;
 typedef struct {
     const char *member, *type;
-    struct { const char *label, *path; RowForm form; } rows[4];
+    struct {
+        const char *label, *path;
+        RowForm form;
+    } rows[4];
 } VolumeKind;
 
 static const VolumeKind kinds[] = {
     {"hostPath", "HostPath (bare host directory volume)", {{"Path", "path"}, {"HostPathType", "type", ROW_OR_NONE}}},
-    {"emptyDir", "EmptyDir (a temporary directory that shares a pod's lifetime)",
+    {"emptyDir",
+     "EmptyDir (a temporary directory that shares a pod's lifetime)",
      {{"Medium", "medium"}, {"SizeLimit", "sizeLimit", ROW_OR_UNSET}}},
-    {"secret", "Secret (a volume populated by a Secret)", {{"SecretName", "secretName"}, {"Optional", "optional", ROW_BOOL}}},
-    {"configMap", "ConfigMap (a volume populated by a ConfigMap)", {{"Name", "name"}, {"Optional", "optional", ROW_BOOL}}},
-    {"nfs", "NFS (an NFS mount that lasts the lifetime of a pod)", {{"Server", "server"}, {"Path", "path"}, {"ReadOnly", "readOnly", ROW_BOOL}}},
-    {"persistentVolumeClaim", "PersistentVolumeClaim (a reference to a PersistentVolumeClaim in the same namespace)",
+    {"secret",
+     "Secret (a volume populated by a Secret)",
+     {{"SecretName", "secretName"}, {"Optional", "optional", ROW_BOOL}}},
+    {"configMap",
+     "ConfigMap (a volume populated by a ConfigMap)",
+     {{"Name", "name"}, {"Optional", "optional", ROW_BOOL}}},
+    {"nfs",
+     "NFS (an NFS mount that lasts the lifetime of a pod)",
+     {{"Server", "server"}, {"Path", "path"}, {"ReadOnly", "readOnly", ROW_BOOL}}},
+    {"persistentVolumeClaim",
+     "PersistentVolumeClaim (a reference to a PersistentVolumeClaim in the same namespace)",
      {{"ClaimName", "claimName"}, {"ReadOnly", "readOnly", ROW_BOOL}}},
-    {"ephemeral", "EphemeralVolume (an inline specification for a volume that gets created and deleted with the pod)",
-     {{"StorageClass", "volumeClaimTemplate.spec.storageClassName"}, {"Volume", "volumeClaimTemplate.spec.volumeName"}}},
+    {"ephemeral",
+     "EphemeralVolume (an inline specification for a volume that gets created and deleted with the pod)",
+     {{"StorageClass", "volumeClaimTemplate.spec.storageClassName"},
+      {"Volume", "volumeClaimTemplate.spec.volumeName"}}},
     {"downwardAPI", "DownwardAPI (a volume populated by information about the pod)", {{NULL}}},
     {"projected", "Projected (a volume that contains injected data from multiple sources)", {{NULL}}},
-    {"csi", "CSI (a Container Storage Interface (CSI) volume source)",
+    {"csi",
+     "CSI (a Container Storage Interface (CSI) volume source)",
      {{"Driver", "driver"}, {"FSType", "fsType"}, {"ReadOnly", "readOnly", ROW_BOOL}}},
     {"image", "Image (a container image or OCI artifact)", {{"Reference", "reference"}, {"PullPolicy", "pullPolicy"}}},
 };

@@ -19,7 +19,8 @@ char *event_interval(const json_t *e, int64_t now_ns)
     int64_t count = at_i64(e, series ? "series.count" : "count");
     if (!series && count <= 1)
         return mem_dup_str(first);
-    return mem_fmt("%s (x%lld over %s)", since(e, series ? "series.lastObservedTime" : "lastTimestamp", now_ns, last), (long long)count, first);
+    return mem_fmt("%s (x%lld over %s)", since(e, series ? "series.lastObservedTime" : "lastTimestamp", now_ns, last),
+                   (long long)count, first);
 }
 
 char *event_message(const json_t *e)
@@ -91,7 +92,7 @@ void event_row(const json_t *e, bool namespaces, int64_t now_ns, Str *cells)
     SCOPED(str_done) Str line = {0};
     if (namespaces)
         str_fmt(&line, "%s\t", at_str(e, "metadata.namespace"));
-    str_fmt(&line, "%s\t%s\t%s\t%s/%s\t%s\n", interval, at_str(e, "type"), at_str(e, "reason"), at_str(e, "involvedObject.kind"),
-            at_str(e, "involvedObject.name"), message);
+    str_fmt(&line, "%s\t%s\t%s\t%s/%s\t%s\n", interval, at_str(e, "type"), at_str(e, "reason"),
+            at_str(e, "involvedObject.kind"), at_str(e, "involvedObject.name"), message);
     tabs_escape(cells, line.p);
 }

@@ -4,8 +4,8 @@
 
 #include "client/fields.h"
 
-#define DEPTH_MAX 32          /* of ranges and filters within each other */
-#define FOUND_MAX 1000000     /* values of one expression */
+#define DEPTH_MAX 32      /* of ranges and filters within each other */
+#define FOUND_MAX 1000000 /* values of one expression */
 
 typedef enum { STEP_FIELD, STEP_ALL, STEP_RECURSIVE, STEP_INDEX, STEP_FILTER, STEP_ROOT, STEP_LITERAL } StepKind;
 typedef struct {
@@ -48,7 +48,7 @@ typedef struct {
     int depth;
 } Parser;
 
-/* --- parsing -------------------------------------------------------------------------------------------------------- */
+/* --- parsing ------------------------------------------------------------------------------------------------------ */
 
 static Err *wrong(const Parser *p, const char *what)
 {
@@ -96,7 +96,8 @@ static Err *number(Parser *p, bool *has, int64_t *ret)
     blanks(p);
     errno = 0;
     *ret = strtoll(p->p, &end, 10);
-    *has = end != p->p && (isdigit((unsigned char)*p->p) || ((*p->p == '-' || *p->p == '+') && isdigit((unsigned char)p->p[1])));
+    *has = end != p->p &&
+           (isdigit((unsigned char)*p->p) || ((*p->p == '-' || *p->p == '+') && isdigit((unsigned char)p->p[1])));
     if (*has && errno)
         return wrong(p, "the number is too large");
     if (*has)
@@ -362,12 +363,13 @@ Err *jsonpath_parse_relaxed(const char *text, JsonPath **ret)
     SCOPED(mem_free) char *inner = mem_dup_strn(braces ? text + 1 : text, braces ? n - 2 : n);
     if (!*inner || strpbrk(inner, "{}"))
         return err_new(ERR_INVALID, 0,
-                       "unexpected path string, expected a 'name1.name2' or '.name1.name2' or '{name1.name2}' or '{.name1.name2}'");
+                       "unexpected path string, expected a 'name1.name2' or '.name1.name2' or '{name1.name2}' or "
+                       "'{.name1.name2}'");
     SCOPED(mem_free) char *full = mem_fmt("{%s%s}", strchr(".[$@", *inner) ? "" : ".", inner);
     return jsonpath_parse(full, ret);
 }
 
-/* --- evaluation ----------------------------------------------------------------------------------------------------- */
+/* --- evaluation --------------------------------------------------------------------------------------------------- */
 
 typedef struct {
     const json_t **v;
@@ -391,8 +393,7 @@ static Err *add_children(Found *f, const json_t *j)
     json_t *v;
     for (size_t i = 0; !e && i < json_array_size(j); i++)
         e = found_add(f, json_array_get(j, i));
-    json_object_foreach((json_t *)(uintptr_t)j, key, v)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)j, key, v) {
         if (!e)
             e = found_add(f, v);
     }
@@ -400,7 +401,8 @@ static Err *add_children(Found *f, const json_t *j)
 }
 
 /* The value and all below it that have members, in document order. */
-static Err *add_below(Found *f, const json_t *j) // NOLINT(misc-no-recursion): no deeper than the value, which the parser bounds
+static Err *add_below(Found *f,
+                      const json_t *j) // NOLINT(misc-no-recursion): no deeper than the value, which the parser bounds
 {
     Found children = {0};
     Err *e = add_children(&children, j);
@@ -420,13 +422,15 @@ static Err *pick_from(Found *out, const Pick *k, const json_t *j)
     }
     if (!json_is_array(j))
         return err_new(ERR_INVALID, 0, "jsonpath: [%lld] of what is no list", (long long)k->from);
-    int64_t n = (int64_t)json_array_size(j), from = k->has_from ? k->from : 0, to = k->has_to ? k->to : n, step = k->has_step ? k->step : 1;
+    int64_t n = (int64_t)json_array_size(j), from = k->has_from ? k->from : 0, to = k->has_to ? k->to : n,
+            step = k->has_step ? k->step : 1;
     if (from < 0)
         from += n;
     if (k->is_single)
-        return from >= 0 && from < n ? found_add(out, json_array_get(j, (size_t)from))
-                                     : err_new(ERR_INVALID, 0, "jsonpath: array index out of bounds: index %lld, length %lld",
-                                               (long long)k->from, (long long)n);
+        return from >= 0 && from < n
+                   ? found_add(out, json_array_get(j, (size_t)from))
+                   : err_new(ERR_INVALID, 0, "jsonpath: array index out of bounds: index %lld, length %lld",
+                             (long long)k->from, (long long)n);
     if (to < 0)
         to += n;
     if (step <= 0)
@@ -469,7 +473,8 @@ static bool holds(const char *op, int c)
     return op[0] == '<' ? c < 0 || (op[1] && c == 0) : c > 0 || (op[1] && c == 0);
 }
 
-static Err *filter(const Step *s, const json_t *root, const json_t *list, Found *out) // NOLINT(misc-no-recursion): DEPTH_MAX
+static Err *filter(const Step *s, const json_t *root, const json_t *list,
+                   Found *out) // NOLINT(misc-no-recursion): DEPTH_MAX
 {
     Err *e = NULL;
     for (size_t i = 0; !e && i < json_array_size(list); i++) {
@@ -488,7 +493,8 @@ static Err *filter(const Step *s, const json_t *root, const json_t *list, Found 
 }
 
 /* <pick>: of STEP_INDEX, one of the union. */
-static Err *step_one(const Step *s, const Pick *pick, const json_t *root, const json_t *j, Found *out) // NOLINT(misc-no-recursion): DEPTH_MAX
+static Err *step_one(const Step *s, const Pick *pick, const json_t *root, const json_t *j,
+                     Found *out) // NOLINT(misc-no-recursion): DEPTH_MAX
 {
     const json_t *v;
     switch (s->kind) {
@@ -511,7 +517,8 @@ static Err *step_one(const Step *s, const Pick *pick, const json_t *root, const 
     return NULL;
 }
 
-static Err *eval(const Path *path, const json_t *root, const json_t *value, Found *out) // NOLINT(misc-no-recursion): DEPTH_MAX
+static Err *eval(const Path *path, const json_t *root, const json_t *value,
+                 Found *out) // NOLINT(misc-no-recursion): DEPTH_MAX
 {
     Found now = {0};
     Err *e = found_add(&now, value);
@@ -529,7 +536,8 @@ static Err *eval(const Path *path, const json_t *root, const json_t *value, Foun
     return e;
 }
 
-static Err *print_items(const Items *l, const json_t *root, const json_t *value, Str *out) // NOLINT(misc-no-recursion): DEPTH_MAX
+static Err *print_items(const Items *l, const json_t *root, const json_t *value,
+                        Str *out) // NOLINT(misc-no-recursion): DEPTH_MAX
 {
     Err *e = NULL;
     for (const Item *i = l->v; !e && i < l->v + l->n; i++) {
@@ -573,7 +581,7 @@ Err *jsonpath_find(const JsonPath *p, const json_t *value, json_t **ret)
     return e;
 }
 
-/* --- life ----------------------------------------------------------------------------------------------------------- */
+/* --- life --------------------------------------------------------------------------------------------------------- */
 
 static void path_done(Path *p) // NOLINT(misc-no-recursion): DEPTH_MAX
 {

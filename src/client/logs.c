@@ -30,7 +30,8 @@ Err *logs_containers(const json_t *pod, const char *container, bool all, Str *no
 {
     SCOPED(strvec_done) StrVec every = {0};
     SCOPED(mem_free) char *names = all_names(pod);
-    const char *pod_name = at_str(pod, "metadata.name"), *by_default = json_str(at(pod, "metadata.annotations"), DEFAULT_CONTAINER);
+    const char *pod_name = at_str(pod, "metadata.name"),
+               *by_default = json_str(at(pod, "metadata.annotations"), DEFAULT_CONTAINER);
     add_names(pod, "spec.initContainers", &every);
     add_names(pod, "spec.containers", &every);
     add_names(pod, "spec.ephemeralContainers", &every);

@@ -10,7 +10,7 @@
 
 #define SCAN_MS 20000      /* the kubelet's fileCheckFrequency */
 #define RETRY_MS 2000      /* of what could not be removed or stored */
-#define KEEP_MS 60000      /* between two looks at what has expired in the store */
+#define KEEP_MS 10000      /* between two looks at what has expired in the store, and at the runtime (the kubelet: 5 s) */
 #define SWEEP_MAX 1000     /* Events that go in one of them */
 
 Tracked *tracked(Daemon *d, const char *uid)
@@ -170,6 +170,7 @@ static void on_keep(uv_timer_t *t)
     Daemon *d = t->data;
     int64_t next, rv;
     size_t n;
+    runtime_look(d);
     err_free(objstore_sweep(d->store, os_now_ns(), SWEEP_MAX, &n, &next));
     rv = objstore_rv(d->store);
     if (rv == d->quiet_rv && rv != d->checkpoint_rv && !agent_is_busy(d->agent)) {
@@ -179,6 +180,7 @@ static void on_keep(uv_timer_t *t)
     d->quiet_rv = rv;
     if (os_monotonic_ns() >= d->heartbeat_ns) {
         node_object_heartbeat(d->node);
+        runtime_look_images(d);
         d->heartbeat_ns = os_monotonic_ns() + NODE_HEARTBEAT_NS;
     }
 }
@@ -323,12 +325,13 @@ static Err *open_agent(Daemon *d)
 static void open_node(Daemon *d)
 {
     const DaemonConfig *c = &d->c;
+    d->runtime_version = mem_fmt("%s://%s", str_or(c->rt->type, "reprise"), str_or(c->rt->version, REPRISE_VERSION));
     d->events = recorder_new(d->store, c->node_name);
     ensure_namespace(d, "default"); /* Events of the Node are there */
     NodeObjectConfig nc = {
         .name = c->node_name,
         .root = c->root,
-        .runtime_version = "reprise://" REPRISE_VERSION,
+        .runtime_version = d->runtime_version,
         .max_pods = c->max_pods,
         .reserved_cpu_milli = c->reserved_cpu_milli,
         .reserved_memory_bytes = c->reserved_memory_bytes,
@@ -369,6 +372,8 @@ Err *daemon_open(const DaemonConfig *c, Daemon **ret)
         daemon_close(d);
         return e;
     }
+    runtime_look(d);
+    runtime_look_images(d);
     (void)uv_timer_start(&d->scan, on_scan, SCAN_MS, SCAN_MS);
     (void)uv_timer_start(&d->keep, on_keep, KEEP_MS, KEEP_MS);
     if (c->watchdog_ns > 0)
@@ -380,6 +385,7 @@ Err *daemon_open(const DaemonConfig *c, Daemon **ret)
 void daemon_close(Daemon *d)
 {
     serve_close(d);
+    runtime_look_close(d);
     housekeeping_close(MOVE(d->house, NULL));
     agent_close(d->agent);
     close_handles(d);
@@ -395,6 +401,7 @@ void daemon_close(Daemon *d)
     strvec_done(&d->dirty);
     strvec_done(&d->pending);
     free(d->status);
+    free(d->runtime_version);
     free(d);
 }
 

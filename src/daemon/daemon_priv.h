@@ -6,6 +6,7 @@
  *   watches.c     what the store tells: which Pods are to be looked at again
  *   api_pods.c    Pods of the API: bound, admitted, run, updated, ended, taken out of the store
  *   pod_status.c  the agent's status into the store
+ *   runtime_look.c  is the runtime ready?
  *   restarts.c    in-place restarts into the store
  *   mirrors.c     static Pods in the API
  *   serve.c       the API server
@@ -30,6 +31,7 @@
 #define SOURCE_API "api"
 
 typedef struct ApiServer ApiServer;
+typedef struct RuntimeLook RuntimeLook;
 
 /* One of the agent's Pods. */
 typedef struct {
@@ -67,12 +69,16 @@ struct Daemon {
     ino_t watch_ino;
     unsigned open_handles;
     char *status; /* as told to systemd */
+    char *runtime_version;
 
     ObjWatch *watch[WATCH_N];
     StrVec dirty;    /* "namespace/name" of Pods to look at again */
     StrVec pending;  /* the same of those that could not be bound: looked at again when <schedule> */
     bool schedule, static_dirty, mirrors_dirty, claims_dirty;
     int64_t quiet_rv, checkpoint_rv; /* the store's, when it was last looked at, and moved into the database */
+    RuntimeLook *look_images; /* its images are being asked for */
+    RuntimeLook *look;       /* the runtime is being asked whether it is ready; NULL = it is not */
+    int64_t runtime_seen_ns; /* when it answered last, monotonic */
     int64_t heartbeat_ns;            /* of the Node: when the next is due, monotonic */
 };
 
@@ -125,6 +131,11 @@ void pod_condition_set(json_t *pod, const char *type, bool on, const char *reaso
 
 /* mirrors.c */
 void mirrors_sync(Daemon *d);
+
+/* runtime_look.c */
+void runtime_look(Daemon *d);
+void runtime_look_images(Daemon *d);
+void runtime_look_close(Daemon *d);
 
 /* restarts.c */
 void restarts_note(Daemon *d, Tracked *t, const Pod *p, int64_t now_ns);

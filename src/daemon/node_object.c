@@ -27,6 +27,7 @@ struct NodeObject {
     LIST_OF(Condition) conditions;
     int64_t heartbeat_ns;
     char *uid, *arch;
+    json_t *images; /* NULL = not known */
     StrMap labels;
     LIST_OF(BindTaint) taints; /* strings owned */
     BindNode bind;
@@ -274,6 +275,8 @@ static void fill(const NodeObject *n, json_t *o)
     json_object_set_new(status, "addresses", addresses(n));
     json_object_set_new(status, "daemonEndpoints", json_pack("{s:{s:i}}", "kubeletEndpoint", "Port", (int)n->c.port));
     json_object_set_new(status, "nodeInfo", node_info(n));
+    if (n->images)
+        json_object_set(status, "images", n->images);
 }
 
 static void forget_bind(NodeObject *n)
@@ -384,6 +387,13 @@ void node_object_heartbeat(NodeObject *n)
     write_node(n);
 }
 
+void node_object_set_images(NodeObject *n, json_t *images)
+{
+    json_decref(n->images);
+    n->images = images;
+    write_node(n);
+}
+
 void node_object_changed(NodeObject *n)
 {
     bool was = n->bind.unschedulable;
@@ -435,6 +445,7 @@ void node_object_free(NodeObject *n)
     forget_bind(n);
     free(n->labels.v);
     free(n->taints.v);
+    json_decref(n->images);
     free(n->uid);
     free(n->arch);
     free(n);

@@ -26,6 +26,8 @@ void node_object_free(NodeObject *n);
 void node_object_set_condition(NodeObject *n, const char *type, bool on, const char *reason, const char *message);
 /* Every condition's lastHeartbeatTime, and what may have changed of the machine: every NODE_HEARTBEAT_NS. */
 void node_object_heartbeat(NodeObject *n);
+/* status.images. What is new is written at once. */
+void node_object_set_images(NodeObject *n, json_t *images /* taken */);
 /* The stored Node was changed by others: looks at it again. */
 void node_object_changed(NodeObject *n);
 

@@ -86,6 +86,12 @@ bool pod_status_write(Daemon *d, const Pod *p)
     SCOPED(json_unref) json_t *pod = objitem_json(i);
     json_t *status = api_encode(&type_PodStatus, &p->status);
     pod_status_merge(status, json_object_get(pod, "status"));
+    if (json_equal(status, json_object_get(pod, "status"))) {
+        json_decref(status);
+        if (t)
+            t->status_owed = false;
+        return true;
+    }
     json_object_set_new(pod, "status", status);
     fault_step("api.status");
     SCOPED(objitem_unref) ObjItem *written = NULL;

@@ -57,15 +57,16 @@ void watches_close(Daemon *d)
 
 /* --- what an event is about --------------------------------------------------------------------------------------------- */
 
-/* With what grace it was deleted, when it went at once: the last that is to be known of it. */
+/* With what grace it was deleted: the last that is to be known of it. What was never marked went with grace period 0, as by
+ * `kubectl delete --force`. */
 static void note_gone(Daemon *d, const ObjItem *i)
 {
     Tracked *t = tracked(d, i->uid);
     if (!t)
         return;
     SCOPED(json_unref) json_t *pod = objitem_json(i);
-    int64_t grace = json_i64(json_object_get(pod, "metadata"), "deletionGracePeriodSeconds", -1);
-    t->gone_grace = (OptInt){grace >= 0, grace};
+    int64_t grace = json_i64(json_object_get(pod, "metadata"), "deletionGracePeriodSeconds", 0);
+    t->gone_grace = (OptInt){true, grace};
 }
 
 static void on_pod_event(Daemon *d, const ObjEvent *e)

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -30,6 +31,21 @@ static Err *sockets(int netns_fd, int ret_fd[2], int ret_errno[2])
     return NULL;
 }
 
+/* 0: it stands, or is under way; else its errno. On the loopback device the answer is there as soon as connect() returns, but it does not look. */
+static int connect_one(int fd, const void *to, socklen_t size)
+{
+    int error = 0;
+    socklen_t n = sizeof error;
+    if (connect(fd, to, size) == 0)
+        return 0;
+    if (errno != EINPROGRESS)
+        return errno;
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    if (poll(&p, 1, 0) == 1 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n) == 0)
+        return error;
+    return 0;
+}
+
 Err *netns_connect(int netns_fd, unsigned port, int *ret_fd)
 {
     struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -40,10 +56,11 @@ Err *netns_connect(int netns_fd, unsigned port, int *ret_fd)
     for (int i = 0; !e && i < 2 && *ret_fd < 0; i++) {
         const void *to = i ? (const void *)&six : &four;
         socklen_t size = i ? sizeof six : sizeof four;
-        if (fds[i] >= 0 && (connect(fds[i], to, size) == 0 || errno == EINPROGRESS))
+        if (fds[i] < 0)
+            continue;
+        errors[i] = connect_one(fds[i], to, size);
+        if (!errors[i])
             *ret_fd = MOVE(fds[i], -EBADF);
-        else if (fds[i] >= 0)
-            errors[i] = errno;
     }
     fd_close(fds[0]);
     fd_close(fds[1]);

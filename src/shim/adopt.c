@@ -21,7 +21,8 @@ static CtrState state_of(const json_t *rec)
     return CTR_PREPARED;
 }
 
-/* Commands that ran inside (probes, hooks) lost their supervisor: nobody waits for them any more. */
+/* Commands that ran inside (probes, hooks, streams) lost their supervisor. Their zombies are another's now: as long as he does not reap
+ * them, the container's pid namespace cannot end. So he is told. */
 static void execs_kill(const Ctr *c)
 {
     SCOPED(mem_free) char *bundle = ctr_path(c->shim, c->id, "");
@@ -43,6 +44,7 @@ static void execs_kill(const Ctr *c)
                 pid_t group = getpgid((pid_t)pid);
                 (void)kill(group > 1 ? -group : (pid_t)pid, SIGKILL);
             }
+            (void)json_array_append_new(c->shim->strays, json_integer(pid));
         }
         err_free(e);
         (void)unlink(path);
@@ -115,6 +117,7 @@ Err *adopt(Shim *s)
     const char *id;
     json_t *rec;
     fault_step("shim.adopt");
+    s->strays = json_array();
     json_object_foreach(store_kind(&s->store, "sandboxes"), id, rec)
     {
         Err *e = sandbox_adopt(s, id);

@@ -158,7 +158,7 @@ static Err *start(ExecStream *x, Ctr *c, const json_t *body)
     SCOPED(mem_free) char *pid = file_of(x, ".pid");
     SCOPED(mem_free) char *log = file_of(x, ".log");
     SCOPED(mem_free) char *tty = file_of(x, ".tty");
-    SpawnFd fds[3];
+    SpawnFd fds[3] = {{0, -EBADF}, {1, -EBADF}, {2, -EBADF}};
     size_t n = 0;
     Err *e = exec_process_write(c, json_object_get(body, "argv"), x->tty, process);
     if (!e && x->tty)

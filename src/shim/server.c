@@ -171,9 +171,9 @@ void reqs_finish(Req **list, Err *e)
 static void send_hello(Client *c)
 {
     Shim *s = c->shim;
-    SCOPED(json_unref) json_t *m = json_pack("{s:s,s:i,s:i,s:{s:O,s:O}}", "event", "hello", "version", SHIM_WIRE_VERSION, "pid",
-                                             (int)getpid(), "facts", "sandboxes", store_kind(&s->store, "sandboxes"),
-                                             "containers", store_kind(&s->store, "containers"));
+    SCOPED(json_unref) json_t *m = json_pack("{s:s,s:i,s:i,s:O,s:{s:O,s:O}}", "event", "hello", "version", SHIM_WIRE_VERSION, "pid",
+                                             (int)getpid(), "strays", s->strays, "facts", "sandboxes",
+                                             store_kind(&s->store, "sandboxes"), "containers", store_kind(&s->store, "containers"));
     client_send(c, m);
 }
 

@@ -68,6 +68,7 @@ struct Shim {
     size_t n_orphans;
     pid_t *told; /* whose end has been told, to be reaped */
     size_t n_told;
+    json_t *strays; /* pids of commands that a dead shim left, for whoever is their parent now */
     Ctr *ctrs;
     Ctr *graves; /* gone for everybody; their descriptors are closed when there is time */
     Sandbox *sandboxes;

@@ -4,10 +4,11 @@
  * of JSON. The client sends requests, the shim answers each once, in any order, and sends events at any time:
  *   request  {"id": 7, "op": "start", ...}
  *   reply    {"id": 7, "ok": {...}}  or  {"id": 7, "error": {"kind": N, "errno": N, "text": "...", "reason": "..."}}
- *   event    {"event": "hello", "version": 2, "pid": N, "facts": {"sandboxes": {ID: {...}}, "containers": {ID: {...}}}}
+ *   event    {"event": "hello", "version": 2, "pid": N, "strays": [pids], "facts": {"sandboxes": {ID: {...}}, "containers": {ID: {...}}}}
  *            {"event": "set", "what": "sandboxes" | "containers", "id": ID, "value": {...}}   replaces or adds the object
  *            {"event": "merge", "what": ..., "id": ID, "value": {...}}   sets these members of it; null removes one
  *            {"event": "gone", "what": ..., "id": ID}
+ * strays: commands that were run inside by a shim that died; whoever has become their parent must reap them, or their pid namespace never ends.
  * hello comes first on every connection and is complete; from then on the events keep the receiver's copy equal.
  *
  * ops (all moments are ns since 1970; sizes are bytes):

@@ -1,5 +1,6 @@
-/* fuzz_client.c - the client's pure half: the first byte says what the rest is. A JSONPath over a fixed object; the words after `get`; an
- * object to describe, which a server may have sent; a Table. Whatever comes, there is text or an error with words. */
+/* fuzz_client.c - the client's pure half: the first byte says what the rest is. A JSONPath over a fixed object; the
+ * words after `get`; an object to describe, which a server may have sent; a Table. Whatever comes, there is text or an
+ * error with words. */
 #include "client/api.h"
 #include "client/condition.h"
 #include "client/describe.h"
@@ -9,7 +10,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-static const char document[] = "{\"a\":{\"b\":[{\"n\":\"x\",\"v\":1},{\"n\":\"y\",\"v\":2.5},[1,2,[3]],null,true]},\"items\":[{\"n\":\"z\"}]}";
+static const char document[] =
+    "{\"a\":{\"b\":[{\"n\":\"x\",\"v\":1},{\"n\":\"y\",\"v\":2.5},[1,2,[3]],null,true]},\"items\":[{\"n\":\"z\"}]}";
 
 static void said(Err *e)
 {
@@ -56,7 +58,8 @@ static void describe_all(const json_t *o)
 
 static void print_table(const json_t *o)
 {
-    SCOPED(table_printer_done) TablePrinter p = {.wide = true, .show_labels = true, .with_namespace = true, .kind = "pod"};
+    SCOPED(table_printer_done)
+    TablePrinter p = {.wide = true, .show_labels = true, .with_namespace = true, .kind = "pod"};
     SCOPED(tabs_done) Tabs t = TABS_TABLE;
     SCOPED(str_done) Str cells = {0}, out = {0};
     table_print(&p, o, "ADDED", &cells);

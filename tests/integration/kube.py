@@ -12,7 +12,7 @@ import threading
 import time
 
 import pytest
-from conftest import DEADLINE, PROGRAM, ROOT
+from conftest import PROGRAM, ROOT
 from pods import container, free_port, pod
 
 OLD = shutil.which("kubectl")
@@ -145,7 +145,7 @@ class Kube:
     def env(self, kubeconfig=None):
         return dict(os.environ, KUBECONFIG=kubeconfig or self.admin, HOME=self.folder, KUBECACHEDIR=f"{self.folder}/kube-cache", NO_PROXY="*")
 
-    def run(self, *args, input=None, kubeconfig=None, old=False, timeout=DEADLINE):
+    def run(self, *args, input=None, kubeconfig=None, old=False, timeout=45):
         """kubectl ARGS, whatever its status."""
         return subprocess.run([OLD if old else self.program, *map(str, args)], capture_output=True, text=True, errors="replace", timeout=timeout,
                               env=self.env(kubeconfig), **({"input": input} if input is not None else {"stdin": subprocess.DEVNULL}))

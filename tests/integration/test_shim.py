@@ -69,7 +69,7 @@ class Client:
         self.buf, self.next_id, self.replies, self.order = b"", 1, {}, []
         hello = self.message()
         assert hello["event"] == "hello" and hello["version"] == 2
-        self.facts, self.pid = hello["facts"], hello["pid"]
+        self.facts, self.pid, self.strays = hello["facts"], hello["pid"], hello["strays"]
 
     def message(self):
         while True:
@@ -217,7 +217,7 @@ class Pod:
                facts={"name": name, "attempt": self.n, "image": "img", "image_id": "sha256:0", "spec_hash": "h", "log_path": log},
                log=opt.get("log", {"max_bytes": 0, "max_files": 5}), pid_private=not self.ns["pid"],
                stop_signal=opt.get("stop_signal", ""), tty=bool(opt.get("tty")), stdin=bool(opt.get("stdin")),
-               message=opt.get("message", {}))
+               stdin_once=bool(opt.get("stdin_once")), message=opt.get("message", {}))
         return cid
 
     def run_ctr(self, argv, **opt):

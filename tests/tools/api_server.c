@@ -110,7 +110,8 @@ static Runtime *embedded(uv_loop_t *loop, char *what)
     *run++ = '\0';
     Runtime *rt = NULL;
     SCOPED(mem_free) char *cache = mem_fmt("%s/cni", what);
-    OciRuntimeConfig c = {.loop = loop, .root = what, .run_dir = run, .log_dir = "/var/log/pods", .cni.cache_dir = cache};
+    OciRuntimeConfig c = {.loop = loop, .root = what, .run_dir = run, .log_dir = "/var/log/pods", 
+                          .cni = {.conf_dir = "/etc/cni/net.d", .bin_dirs = "/opt/cni/bin", .cache_dir = cache}};
     must(oci_runtime_open(&c, &rt));
     return rt;
 }

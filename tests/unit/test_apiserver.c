@@ -1,6 +1,8 @@
 /* test_apiserver.c - the API over a real socket: every resource and verb, in Kubernetes' words. */
 #include "api_world.h"
 
+#include "store/store_priv.h"
+
 static void test_every_resource_and_verb(void)
 {
     static const struct { const char *plural, *kind, *body; } kinds[] = {
@@ -338,7 +340,14 @@ static void test_deleting_pods(void)
     CHECK_AT(w, PODS "/a", "metadata/generation", "2");
     CHECK_ASK(w, "DELETE", PODS "/a?gracePeriodSeconds=5", NULL, "200 Pod default/a");
     CHECK_AT(w, PODS "/a", "metadata/deletionGracePeriodSeconds", "5");
+    ObjWatch *node = NULL;
+    ObjEvent ev = {0};
+    CHECK_OK(objstore_watch(w->store, &(ObjWatching){.resource = "pods"}, &node));
     CHECK_ASK(w, "DELETE", PODS "/a?gracePeriodSeconds=0", NULL, "200 Pod default/a");
+    while (objwatch_next(node, &ev) == OBJ_EVENT && ev.type != OBJ_DELETED)
+        ;
+    CHECK(ev.type == OBJ_DELETED && strstr(ev.item->text, "\"deletionGracePeriodSeconds\":0") != NULL); /* what the node goes by */
+    objwatch_close(node);
     CHECK_ASK(w, "GET", PODS "/a", NULL, "404 NotFound: pods \"a\" not found");
 
     /* A finalizer holds it until it is taken away. */
@@ -506,7 +515,62 @@ static void test_nodes_and_claims(void)
     world_done(w);
 }
 
+/* Writes say why not, and change nothing; who reads or watches sees no difference. */
+static void test_the_disk_is_full(void)
+{
+    World *w = world_with(NULL, &(ObjStoreOptions){.retry_ns = 1});
+    free(ask(w, "POST", MAPS, MAP("a")));
+    Client c = client_open(w, "GET", MAPS "?watch=true", "", NULL, 0);
+    CHECK_EVENT(w, &c, "ADDED ConfigMap default/a");
+    SCOPED(mem_free) char *want = mem_fmt("503 ServiceUnavailable: the store %s cannot be written: No space left on device", w->db);
+    objvfs_broken = ENOSPC;
+    CHECK_ASK(w, "POST", MAPS, MAP("b"), want);
+    CHECK_ASK(w, "POST", "/api/v1/namespaces", "{\"metadata\":{\"name\":\"foo\"}}", want);
+    CHECK_ASK(w, "PATCH", MAPS "/a", "{\"data\":{\"k\":\"w\"}}", want);
+    CHECK_ASK(w, "DELETE", MAPS "/a", NULL, want);
+    CHECK_ASK(w, "DELETE", MAPS, NULL, want);
+    CHECK_ASK(w, "POST", MAPS "?dryRun=All", MAP("b"), "201 ConfigMap default/b");
+    CHECK_ASK(w, "GET", MAPS, NULL, "200 ConfigMapList [a]");
+    CHECK_ASK(w, "GET", "/livez", NULL, "200 ok");
+    SCOPED(mem_free) char *ready = mem_fmt("500 [+]ping ok\n[-]store failed: the store %s cannot be written: No space left on device\n[+]node "
+                                           "ok\nreadyz check failed\n", w->db);
+    CHECK_ASK(w, "GET", "/readyz", NULL, ready);
+    objvfs_broken = 0;
+    CHECK_ASK(w, "PATCH", MAPS "/a", "{\"data\":{\"k\":\"w\"}}", "200 ConfigMap default/a");
+    CHECK_EVENT(w, &c, "MODIFIED ConfigMap default/a");
+    CHECK_ASK(w, "GET", "/readyz", NULL, "200 ok");
+    client_close(&c);
+    world_done(w);
+}
+
+/* A namespace that was being emptied when the server ended goes on with the next one; what is kept is there again. */
+static void test_the_next_server_goes_on(void)
+{
+    World *w = world_new();
+    char *note = NULL;
+    free(ask(w, "POST", MAPS, MAP("a")));
+    free(ask(w, "POST", "/api/v1/namespaces", "{\"metadata\":{\"name\":\"foo\"}}"));
+    free(ask(w, "POST", "/api/v1/namespaces/foo/configmaps", MAP("a")));
+    objstore_begin(w->store); /* what is deleted behind its back, in the last instant */
+    const ObjItem *i = objstore_get(w->store, "namespaces", "", "foo");
+    json_t *ns = objitem_json(i);
+    json_object_set_new(json_object_get(ns, "metadata"), "deletionTimestamp", json_string("2026-01-01T00:00:00Z"));
+    CHECK_OK(objstore_update(w->store, "namespaces", ns, NULL, NULL));
+    CHECK_OK(objstore_end(w->store));
+    json_decref(ns);
+    apiserver_free(w->api);
+    uv_run(&w->loop, UV_RUN_DEFAULT);
+    objstore_close(w->store);
+    CHECK_OK(objstore_open(w->db, NULL, &w->store, &note));
+    world_serve(w);
+    world_turn(w, 10);
+    CHECK_ASK(w, "GET", MAPS, NULL, "200 ConfigMapList [a]");
+    CHECK_ASK(w, "GET", "/api/v1/namespaces/foo", NULL, "404 NotFound: namespaces \"foo\" not found");
+    free(note);
+    world_done(w);
+}
+
 TESTS(T(test_every_resource_and_verb), T(test_paths_that_are_none), T(test_a_new_pod), T(test_generated_names),
       T(test_dry_run_and_field_validation), T(test_lists), T(test_old_versions), T(test_updates_of_a_pod), T(test_server_side_apply),
       T(test_deleting_pods), T(test_eviction), T(test_namespaces), T(test_owners), T(test_secrets_and_maps),
-      T(test_events_in_both_forms), T(test_nodes_and_claims))
+      T(test_events_in_both_forms), T(test_nodes_and_claims), T(test_the_disk_is_full), T(test_the_next_server_goes_on))

@@ -36,7 +36,8 @@ static void test_token_files(void)
         free(said);
     }
     SCOPED(tokens_done) Tokens t;
-    CHECK_OK(tokens_parse("abc,u,1\nabc,v,2\nx,w,3", 23, &t));
+    static const char three[] = "abc,u,1\nabc,v,2\nx,w,3";
+    CHECK_OK(tokens_parse(three, sizeof three - 1, &t));
     CHECK_STR(tokens_find(&t, "abc")->user, "v"); /* the last one counts */
     CHECK(!tokens_find(&t, "ab") && !tokens_find(&t, "abcabc") && !tokens_find(&t, "") && !tokens_find(&t, "xx"));
 }

@@ -9,6 +9,7 @@
 #include "client/fields.h"
 #include "client/logs.h"
 #include "client/output.h"
+#include "client/pairs.h"
 #include "client/table_text.h"
 #include "client/target.h"
 
@@ -237,7 +238,9 @@ static void test_targets(void)
         {"ev", false, "/api/v1/namespaces/ns/events"},
         {"pods.v1", false, "/api/v1/namespaces/ns/pods"},
         {"all", false, "/api/v1/namespaces/ns/pods"},
-        {"pod a%2F..", false, "/api/v1/namespaces/ns/pods/a%252F.. single"},
+        {"pod a:b", false, "/api/v1/namespaces/ns/pods/a%3Ab single"},
+        {"pod a%2F..", false, "invalid resource name \"a%2F..\": [may not contain '%']"},
+        {"pod/..", false, "invalid resource name \"..\": [may not be '..']"},
         {"deploy", false, "the server doesn't have a resource type \"deploy\""},
         {"pods/x/y", false, "arguments in resource/name form may not have more than one slash"},
         {"pods/", false, "arguments in resource/name form must have a single resource and name"},
@@ -358,6 +361,34 @@ static void test_log_lines(void)
     str_done(&prefixed.rest);
 }
 
+/* --- pairs ----------------------------------------------------------------------------------------------------------- */
+
+static void test_pairs(void)
+{
+    static const char *const words[] = {"pod", "a-b", "x=1", "y=", "z-", "x=2"};
+    SCOPED(json_unref) json_t *got = NULL;
+    SCOPED(json_unref) json_t *want = parse("{\"x\":\"2\",\"y\":\"\",\"z\":null}");
+    SCOPED(json_unref) json_t *now = parse("{\"x\":\"0\",\"y\":\"\",\"z\":\"old\"}");
+    CHECK_INT(pairs_begin(words, ARRAY_LEN(words)), 2);
+    CHECK_INT(pairs_begin(words, 2), 2);
+    CHECK_OK(pairs_parse(words + 2, 4, "label", &got));
+    CHECK(json_equal(got, want));
+    SCOPED(mem_free) char *clash = pairs_overwritten(got, now);
+    CHECK_STR(clash, "'x' already has a value (0)");
+    SCOPED(mem_free) char *none = pairs_overwritten(got, NULL);
+    CHECK_STR(none, NULL);
+    CHECK_STR(labels_changed(now, now), "not labeled");
+    CHECK_STR(labels_changed(NULL, now), "labeled");
+    CHECK_STR(labels_changed(now, NULL), "unlabeled");
+    CHECK_STR(labels_changed(NULL, NULL), "not labeled");
+    static const char *const wrong[][2] = {{"a=b", "word"}, {"=x", NULL}, {"-", NULL}, {"a=b", "a-"}, {"a-", "a=b"}, {"", NULL}};
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        SCOPED(json_unref) json_t *pairs = NULL;
+        SCOPED(err_free) Err *e = pairs_parse(wrong[i], wrong[i][1] ? 2 : 1, "label", &pairs);
+        CHECK(e && !pairs);
+    }
+}
+
 /* --- describe --------------------------------------------------------------------------------------------------------- */
 
 static void check_describe(const char *name)
@@ -405,4 +436,4 @@ static void test_describe(void)
 }
 
 TESTS(T(test_tabs), T(test_table), T(test_status), T(test_jsonpath), T(test_jsonpath_refuses), T(test_output), T(test_sort), T(test_targets), T(test_documents),
-      T(test_query), T(test_conditions), T(test_log_containers), T(test_log_lines), T(test_describe))
+      T(test_query), T(test_conditions), T(test_log_containers), T(test_log_lines), T(test_pairs), T(test_describe))

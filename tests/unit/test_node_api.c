@@ -19,14 +19,14 @@ static void test_life(void)
     CHECK(strmap_get(&p->metadata.annotations, "kubernetes.io/config.source") == NULL);
     CHECK_EVENT(&w, "p", "Scheduled", "Successfully assigned default/p to " NODE);
     REACH(&w, has_event(&w, "p", "Started"));
-    CHECK_EVENT(&w, "p", "Pulled", "Container image \"i:1\" already present on machine");
-    CHECK_EVENT(&w, "p", "Created", "Created container: c");
+    CHECK_EVENT(&w, "p", "Pulled", "Container image \"i:1\" already present on machine and can be accessed by the pod");
+    CHECK_EVENT(&w, "p", "Created", "Container created");
     SCOPED(json_unref) json_t *e = event_of(&w, "p", "Started");
     CHECK_STR(json_str(json_object_get(e, "involvedObject"), "fieldPath"), "spec.containers{c}");
     CHECK_STR(json_str(json_object_get(e, "involvedObject"), "uid"), uid);
     CHECK_STR(json_str(json_object_get(e, "source"), "component"), "kubelet");
     CHECK_STR(json_str(json_object_get(e, "source"), "host"), NODE);
-    CHECK_STR(json_str(e, "message"), "Started container c");
+    CHECK_STR(json_str(e, "message"), "Container started");
     delete_pod(&w, "p", 1);
     REACH(&w, !is_stored(&w, "p") && !has_record(&w, uid));
     CHECK_EVENT(&w, "p", "Killing", "Stopping container c");

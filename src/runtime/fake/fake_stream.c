@@ -33,7 +33,7 @@ static void over(FakeStream *s)
 static void on_timer(uv_timer_t *t)
 {
     FakeStream *s = t->data;
-    if (s->failure) {
+    if (s->failure || (s->opened && s->ending && !s->queue.n)) {
         over(s);
     } else if (!s->opened) {
         s->opened = true;
@@ -45,8 +45,6 @@ static void on_timer(uv_timer_t *t)
             s->config.ops->on_data(s->config.arg, REMOTE_STDOUT, some.p, some.n);
         if (!s->closed && s->config.ops->on_sent)
             s->config.ops->on_sent(s->config.arg);
-    } else if (s->ending && !s->queue.n) {
-        over(s);
     }
     if (!s->closed && !s->told && ((s->queue.n && !s->paused) || (s->ending && !s->queue.n)))
         (void)uv_timer_start(&s->timer, on_timer, 0, 0);

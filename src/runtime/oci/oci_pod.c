@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "loop/process.h"
 #include "os/fs.h"
+#include "os/pidfd.h"
 #include "runtime/oci/oci_priv.h"
 
 #define MAX_FAILURES 6
@@ -169,6 +170,53 @@ static void pids_reap(PodShim *p)
     pids_note(p, containers);
 }
 
+/* A command that a dead shim ran. It must not stay a zombie: the kernel ends no pid namespace before. */
+typedef struct {
+    uv_poll_t poll;
+    int pidfd;
+    pid_t pid;
+} Stray;
+
+static void stray_closed(uv_handle_t *h)
+{
+    Stray *s = h->data;
+    fd_close(s->pidfd);
+    mem_free(s);
+}
+
+static void on_stray(uv_poll_t *h, int rc, int events)
+{
+    Stray *s = h->data;
+    (void)rc;
+    (void)events;
+    (void)waitpid(s->pid, NULL, WNOHANG); /* another's, if there is an agent between: then he does it */
+    (void)uv_poll_stop(h);
+    uv_close((uv_handle_t *)h, stray_closed);
+}
+
+static void strays_watch(const PodShim *p)
+{
+    size_t i;
+    const json_t *v;
+    json_array_foreach(shim_client_strays(p->client), i, v)
+    {
+        Stray *s = NEW(Stray);
+        s->pid = (pid_t)json_integer_value(v);
+        s->pidfd = -EBADF;
+        Err *e = pidfd_of(s->pid, proc_start_ticks(s->pid), &s->pidfd);
+        if (e || uv_poll_init(p->rt->loop, &s->poll, s->pidfd) != 0) { /* gone */
+            (void)waitpid(s->pid, NULL, WNOHANG);
+            err_free(e);
+            fd_close(s->pidfd);
+            mem_free(s);
+            continue;
+        }
+        s->poll.data = s;
+        uv_unref((uv_handle_t *)&s->poll);
+        (void)uv_poll_start(&s->poll, UV_READABLE, on_stray);
+    }
+}
+
 /* --- the connection --------------------------------------------------------------------------------------------------- */
 
 static void on_sent_reply(void *arg, const json_t *ok, json_t *request, Err *err)
@@ -197,6 +245,7 @@ static void on_hello(void *arg)
     p->state = SHIM_READY;
     p->failures = 0;
     pids_reap(p);
+    strays_watch(p);
     for (Queued *q = MOVE(p->queue, NULL), *next; q; q = next) {
         next = q->next;
         send_now(p, q->request, q->repeat, q->reply, q->arg);

@@ -28,7 +28,7 @@ struct ShimClient {
     uv_poll_t *poll;
     int fd;
     Str in, out;
-    json_t *facts;
+    json_t *facts, *strays;
     int pid;
     int64_t next_id;
     Call *calls;
@@ -42,6 +42,7 @@ static void client_free(ShimClient *c)
     str_done(&c->in);
     str_done(&c->out);
     json_decref(c->facts);
+    json_decref(c->strays);
     mem_free(c);
 }
 
@@ -101,6 +102,8 @@ static Err *on_hello(ShimClient *c, json_t *m)
     json_decref(c->facts);
     c->facts = json_incref(facts);
     c->pid = (int)json_i64(m, "pid", 0);
+    json_decref(c->strays);
+    c->strays = json_incref(json_object_get(m, "strays"));
     c->ready = true;
     c->ev.on_hello(c->arg);
     return NULL;
@@ -294,4 +297,9 @@ const json_t *shim_client_facts(const ShimClient *c)
 int shim_client_pid(const ShimClient *c)
 {
     return c->pid;
+}
+
+const json_t *shim_client_strays(const ShimClient *c)
+{
+    return c->strays;
 }

@@ -30,5 +30,6 @@ void shim_client_call(ShimClient *c, json_t *request, ShimReply *reply, void *ar
 bool shim_client_ready(const ShimClient *c);      /* hello was heard and the connection stands */
 const json_t *shim_client_facts(const ShimClient *c); /* {"sandboxes": {...}, "containers": {...}}; borrowed until the next event */
 int shim_client_pid(const ShimClient *c);
+const json_t *shim_client_strays(const ShimClient *c); /* as it said in its hello; NULL = none. Borrowed */
 
 #endif
