@@ -31,7 +31,12 @@ install:
 	@tools/build -Dprefix=$(PREFIX)
 	@meson install -C $(BUILD) --no-rebuild $(if $(DESTDIR),--destdir $(abspath $(DESTDIR)))
 
+# build/reprise_VERSION_ARCH.deb
+deb:
+	@tools/setup build deb
+	@tools/deb
+
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all demo test bench fuzz install clean
+.PHONY: all demo test bench fuzz install deb clean

@@ -122,10 +122,32 @@ def agents(results):
         [a["pods"], _kib(a["rss"]), _kib(a["private"]), _kib(a["shim_private"]), a["prepared"]] for a in results["agents"]])
 
 
+_PARTS = {"heap": "heap", "other memory": "other_anonymous", "libraries' and program's data": "program_data", "stack": "stack",
+          "unshared code": "file_clean"}
+
+
+def density(results):
+    head = ["Pods", "agent: RSS, KiB", "PSS", "private", "shim: RSS, KiB", "PSS", "private", "most private", "idle CPU of a core: agent", "shims"]
+    return Table("", head, [
+        [r["pods"], *[_kib(r[who][k]) for who in ("agent", "shim") for k in ("rss", "pss", "private")], _kib(r["shim_private_max"]),
+         *[f"{100 * r[k]:.3f} %" for k in ("agent_cpu", "shims_cpu")]] for r in results["rows"]])
+
+
+def density_parts(results):
+    return Table("where private memory lies", ["KiB", *_PARTS], [
+        [f"{who}, {plural(r['pods'], 'Pod')}", *[_kib(r[who][k]) for k in _PARTS.values()]] for who in ("agent", "shim") for r in results["rows"]])
+
+
+def density_targets(results):
+    return Table("targets", ["", "wanted", "measured", "met"], [
+        [t["what"], t["wanted"], t["value"], "yes" if t["met"] else "**no**"] for t in results["targets"]])
+
+
 def _all(results):
     if results["benchmark"] == "restart":
         yield from (restart(results, how, n) for how in HOWS for n in sizes(results, how))
-    makers = {"restart": (phases, learnt, beside), "tasks": (tasks,), "many": (many,), "cost": (cpu, writes, memory, helpers, agents)}
+    makers = {"restart": (phases, learnt, beside), "tasks": (tasks,), "many": (many,), "cost": (cpu, writes, memory, helpers, agents),
+              "density": (density, density_parts, density_targets)}
     yield from (table for make in makers[results["benchmark"]] if (table := make(results)).lines)
 
 

@@ -567,6 +567,11 @@ int64_t agent_pod_restarts(const Agent *a, const char *uid)
     return w ? w->rec.restarts : 0;
 }
 
+bool agent_is_busy(const Agent *a)
+{
+    return a->starting || a->n_restarting;
+}
+
 json_t *agent_pod_facts(const Agent *a, const char *uid)
 {
     PodFacts facts;

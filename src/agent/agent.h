@@ -77,6 +77,8 @@ const Pod *agent_pod_find(const Agent *a, const char *namespace_, const char *na
 bool agent_pod_is_done(const Agent *a, const char *uid);
 /* In-place restarts that were completed for the Pod since it was created (kept over deaths of the agent). 0 for an unknown one. */
 int64_t agent_pod_restarts(const Agent *a, const char *uid);
+/* Something is being started, or restarted in place: what can wait should. */
+bool agent_is_busy(const Agent *a);
 /* The facts of a Pod's next turn, as `reprise debug dump` writes them. New json_t; NULL for an unknown one. */
 MUST_USE struct json_t *agent_pod_facts(const Agent *a, const char *uid);
 /* Removes what is left of a Pod that is done, its directory and its logs, and the Pod itself: it is not known any more. When that

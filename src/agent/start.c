@@ -65,6 +65,21 @@ void worker_start_fact_clear(Worker *w, const char *container)
     *s = w->starts.v[--w->starts.n];
 }
 
+/* What image_manager.go says of an image that cannot be had, before the start's own event has only the reason. */
+static bool image_failed_event(Worker *w, const char *container, const char *reason, const char *text)
+{
+    const char *image = worker_container(w, container)->image;
+    if (str_eq(reason, "ErrImagePull"))
+        worker_event(w, true, "Failed", container, "Failed to pull image \"%s\": %s", image, text);
+    else if (str_eq(reason, "ErrImageNeverPull"))
+        worker_event(w, true, reason, container, "Container image \"%s\" is not present with pull policy of Never", image);
+    else if (str_eq(reason, "InvalidImageName"))
+        worker_event(w, true, "InspectFailed", container, "Failed to apply default image tag \"%s\": %s", image, text);
+    else
+        return false;
+    return true;
+}
+
 /* Ends the start with what went wrong; takes both. */
 static void start_failed(StartOp *op, const char *default_reason, Err *err)
 {
@@ -73,10 +88,8 @@ static void start_failed(StartOp *op, const char *default_reason, Err *err)
         const char *reason = err->reason[0] ? err->reason : default_reason;
         SCOPED(mem_free) char *text = err_text(err);
         worker_start_fact_set(w, op->container, START_FAILED, reason, text);
-        if (str_eq(reason, "ErrImagePull"))
-            worker_event(w, true, "Failed", op->container, "Failed to pull image \"%s\": %s",
-                         worker_container(w, op->container)->image, text);
-        worker_event(w, true, "Failed", op->container, "Error: %s", str_eq(reason, "ErrImagePull") ? reason : text);
+        bool of_image = image_failed_event(w, op->container, reason, text);
+        worker_event(w, true, "Failed", op->container, "Error: %s", of_image ? reason : text);
         worker_dirty(w);
     }
     err_free(err);
@@ -131,7 +144,7 @@ static void on_started(void *arg, Err *err)
     fault_step("container.started");
     const Container *c = worker_container(w, op->container);
     if (!err) {
-        worker_event(w, false, "Started", op->container, "Started container %s", op->container);
+        worker_event(w, false, "Started", op->container, "Container started");
         worker_start_fact_clear(w, op->container);
         worker_release_later(w, op->container);
         worker_post_start(w, c, op->id);
@@ -161,7 +174,7 @@ static void start_now(StartOp *op)
     if (e)
         on_started(op, e);
     else
-        worker_event(w, false, "Created", op->container, "Created container: %s", op->container);
+        worker_event(w, false, "Created", op->container, "Container created");
 }
 
 static void on_created(void *arg, const char *id, Err *err)
@@ -275,6 +288,42 @@ static bool use_imported(StartOp *op, Err *err)
     return !e;
 }
 
+typedef struct {
+    Worker *w;
+    char *container, *image, *image_id, *took;
+} Pulled;
+
+static void on_images(void *arg, const RuntimeImages *images, Err *err)
+{
+    Pulled *p = arg;
+    int64_t bytes = -1;
+    for (size_t i = 0; images && i < images->n; i++)
+        if (str_eq(images->v[i].id, p->image_id))
+            bytes = images->v[i].bytes;
+    SCOPED(mem_free) char *size = bytes >= 0 ? mem_fmt(" Image size: %lld bytes.", (long long)bytes) : NULL;
+    worker_event(p->w, false, "Pulled", p->container, "Successfully pulled image \"%s\" in %s (%s including waiting)%s%s", p->image, p->took,
+                 p->took, size ? "." : "", size ? size : "");
+    err_free(err);
+    worker_unref(p->w);
+    free(p->container);
+    free(p->image);
+    free(p->image_id);
+    free(p->took);
+    free(p);
+}
+
+/* With the image's size, which the start does not wait for. */
+static void tell_pulled(const StartOp *op, const char *image_id)
+{
+    Runtime *rt = op->w->agent->cfg.rt;
+    Pulled *p = NEW(Pulled);
+    *p = (Pulled){.w = worker_ref(op->w), .container = mem_dup_str(op->container), .image = mem_dup_str(op->image),
+                  .image_id = mem_dup_str(image_id), .took = duration_format((worker_now() - op->pull_started_ns) / NS_PER_MS * NS_PER_MS)};
+    Err *e = rt->ops->images ? rt->ops->images(rt, on_images, p) : err_new(ERR_UNSUPPORTED, 0, "images cannot be listed");
+    if (e)
+        on_images(p, NULL, e);
+}
+
 static void on_image(void *arg, const char *image_id, Err *err)
 {
     StartOp *op = arg;
@@ -303,10 +352,9 @@ static void on_image(void *arg, const char *image_id, Err *err)
         worker_event(w, true, "Failed", c->name, "Failed to pull image \"%s\" (imagePullPolicy Always), using the imported one: %s",
                      c->image, text);
     } else if (op->pulling) {
-        SCOPED(mem_free) char *took = duration_format((worker_now() - op->pull_started_ns) / NS_PER_MS * NS_PER_MS);
-        worker_event(w, false, "Pulled", c->name, "Successfully pulled image \"%s\" in %s", c->image, took);
+        tell_pulled(op, image_id);
     } else {
-        worker_event(w, false, "Pulled", c->name, "Container image \"%s\" already present on machine", c->image);
+        worker_event(w, false, "Pulled", c->name, "Container image \"%s\" already present on machine and can be accessed by the pod", c->image);
     }
     mem_set_str(&op->image_id, image_id);
     make(op);

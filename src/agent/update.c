@@ -77,9 +77,9 @@ static bool take_spec(Worker *w, const PodSpec *now)
 static bool take_metadata(ObjectMeta *mine, const ObjectMeta *now)
 {
     ObjectMeta *next = api_copy(&type_ObjectMeta, now);
-    mem_set_str(&next->uid, mine->uid);
-    mem_set_str(&next->name, mine->name);
-    mem_set_str(&next->namespace_, mine->namespace_);
+    char **const kept[][2] = {{&mine->uid, &next->uid}, {&mine->name, &next->name}, {&mine->namespace_, &next->namespace_}};
+    for (size_t i = 0; i < ARRAY_LEN(kept); i++)
+        mem_set_str(kept[i][1], *kept[i][0]);
     mem_set_str(&next->resource_version, mine->resource_version); /* a number that only the store knows about is no change */
     mem_set_str(&next->managed_fields, NULL);                     /* nobody reads who set what from here */
     next->creation_timestamp = mine->creation_timestamp;
@@ -87,6 +87,10 @@ static bool take_metadata(ObjectMeta *mine, const ObjectMeta *now)
     next->deletion_grace_period_seconds = mine->deletion_grace_period_seconds;
     bool changed = !api_equal(&type_ObjectMeta, mine, next);
     if (changed) {
+        for (size_t i = 0; i < ARRAY_LEN(kept); i++) { /* the very strings: the agent's index has the uid by its address */
+            free(*kept[i][1]);
+            *kept[i][1] = MOVE(*kept[i][0], NULL);
+        }
         api_done(&type_ObjectMeta, mine);
         *mine = *next;
         free(next);

@@ -136,6 +136,10 @@ static const char *read_pod(const Reader *rd, json_t *doc, DocReport *dr)
     drop_disabled(&p->spec, rd->gates, r);
     pod_default(p);
     pod_validate(p, rd->gates, r);
+    if (!str_empty(p->spec.scheduling_gates) && !str_eq(p->spec.scheduling_gates, "[]")) /* the API's Pods may have them */
+        report_add(r, CAUSE_FORBIDDEN, "spec.schedulingGates",
+                   "Forbidden: scheduling gates are not supported by reprise in a manifest, for nobody could remove them there: remove them to "
+                   "start the Pod");
     drop_consequences(r, n);
     return p->metadata.name ? p->metadata.name : p->metadata.generate_name;
 }

@@ -34,6 +34,9 @@ bool doc_reports_ok(const DocReports *r);
 MUST_USE Err *objects_parse(const char *source, const char *text, size_t n, const FeatureGates *gates, Objects *objs,
                             DocReports *reports);
 
+typedef enum { READS_CONFIG_MAP, READS_SECRET, READS_PVC } PodReads;
+/* Does <p> read the object of that name in its own namespace: in volumes, env, or as imagePullSecret? */
+bool pod_reads(const Pod *p, PodReads kind, const char *name);
 /* Adds copies of the ConfigMaps, Secrets and claims in <all> that <p> reads: in volumes, env, and as imagePullSecrets. */
 void objects_of_pod(const Pod *p, const Objects *all, Objects *out);
 

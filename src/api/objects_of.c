@@ -1,14 +1,12 @@
 /* objects_of.c - which of the objects beside a Pod it reads: a Pod keeps copies of those alone. */
 #include "api/objects.h"
 
-typedef enum { READS_CONFIG_MAP, READS_SECRET, READS_PVC } Reads;
-
 static bool files_named(const FilesVolumeSource *f, const char *name)
 {
     return f && str_eq(f->name, name);
 }
 
-static bool volume_reads(const Volume *v, Reads kind, const char *name)
+static bool volume_reads(const Volume *v, PodReads kind, const char *name)
 {
     if (kind == READS_PVC)
         return v->persistent_volume_claim && str_eq(v->persistent_volume_claim->claim_name, name);
@@ -21,7 +19,7 @@ static bool volume_reads(const Volume *v, Reads kind, const char *name)
     return false;
 }
 
-static bool env_reads(const Container *c, Reads kind, const char *name)
+static bool env_reads(const Container *c, PodReads kind, const char *name)
 {
     LIST_EACH(f, &c->env_from) {
         const NameSource *s = kind == READS_SECRET ? f->secret_ref : f->config_map_ref;
@@ -37,35 +35,38 @@ static bool env_reads(const Container *c, Reads kind, const char *name)
     return false;
 }
 
-static bool pod_reads(const Pod *p, Reads kind, const ObjectMeta *m)
+bool pod_reads(const Pod *p, PodReads kind, const char *name)
 {
     const PodSpec *s = &p->spec;
-    if (!str_eq(m->namespace_, p->metadata.namespace_))
-        return false;
     LIST_EACH(v, &s->volumes)
-        if (volume_reads(v, kind, m->name))
+        if (volume_reads(v, kind, name))
             return true;
     const ContainerList *lists[] = {&s->init_containers, &s->containers, &s->ephemeral_containers};
     for (size_t i = 0; kind != READS_PVC && i < ARRAY_LEN(lists); i++)
         LIST_EACH(c, lists[i])
-            if (env_reads(c, kind, m->name))
+            if (env_reads(c, kind, name))
                 return true;
     if (kind == READS_SECRET)
         LIST_EACH(r, &s->image_pull_secrets)
-            if (str_eq(r->name, m->name))
+            if (str_eq(r->name, name))
                 return true;
     return false;
+}
+
+static bool reads(const Pod *p, PodReads kind, const ObjectMeta *m)
+{
+    return str_eq(m->namespace_, p->metadata.namespace_) && pod_reads(p, kind, m->name);
 }
 
 void objects_of_pod(const Pod *p, const Objects *all, Objects *out)
 {
     LIST_EACH(c, &all->config_maps)
-        if (pod_reads(p, READS_CONFIG_MAP, &(*c)->metadata))
+        if (reads(p, READS_CONFIG_MAP, &(*c)->metadata))
             *LIST_ADD(&out->config_maps) = api_copy(&type_ConfigMap, *c);
     LIST_EACH(s, &all->secrets)
-        if (pod_reads(p, READS_SECRET, &(*s)->metadata))
+        if (reads(p, READS_SECRET, &(*s)->metadata))
             *LIST_ADD(&out->secrets) = api_copy(&type_Secret, *s);
     LIST_EACH(c, &all->pvcs)
-        if (pod_reads(p, READS_PVC, &(*c)->metadata))
+        if (reads(p, READS_PVC, &(*c)->metadata))
             *LIST_ADD(&out->pvcs) = api_copy(&type_PersistentVolumeClaim, *c);
 }

@@ -125,8 +125,6 @@ void check_supported(Checker *c)
         {"hostUsers", s->host_users.set && !s->host_users.v, "user namespaces are " NOT_SUPPORTED ": remove hostUsers: false"},
         {"resourceClaims", raw_given(s->resource_claims),
          "resource claims are " NOT_SUPPORTED ": name the device in a CDI annotation"},
-        {"schedulingGates", raw_given(s->scheduling_gates),
-         "scheduling gates are " NOT_SUPPORTED ", for there is no scheduler: remove them to start the Pod"},
         {"runtimeClassName", s->runtime_class_name,
          "runtime classes are " NOT_SUPPORTED ": every Pod uses the OCI runtime that reprise was started with"},
         {"hostnameOverride", s->hostname_override, "hostnameOverride is " NOT_SUPPORTED ": use hostname"},

@@ -32,6 +32,7 @@ typedef struct {
     void (*ready)(void *arg, Str *why);
     /* A request is over, for the log and the metrics. <verb> "list", "watch", "connect", ...; <resource> "pods/log", "" for none. */
     void (*on_request)(void *arg, const HttpLog *l, const char *verb, const char *resource);
+    void (*resource_metrics)(void *arg, Str *out); /* /metrics/resource: Prometheus text */
     void *arg;
 } ApiNodeOps;
 

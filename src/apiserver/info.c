@@ -51,6 +51,7 @@ static json_t *document(const KubeRequest *r, const MediaChoice *a)
     case PATH_RESOURCE:
     case PATH_HEALTH:
     case PATH_METRICS:
+    case PATH_METRICS_RESOURCE:
     case PATH_STATS:
         break;
     }
@@ -106,10 +107,8 @@ static void serve_document(ApiCall *c)
     json_t *bad = kube_accept(accept, accepted_of(c->kr.path), kube_query(&c->kr, "pretty"), agent, &c->accept);
     const struct InfoDoc *d = bad ? NULL : find(c->s, &c->kr, &c->accept);
     c->accept.as = AS_IS;
-    if (!bad && !d)
-        bad = kube_no_resource();
-    if (bad) {
-        api_reply_status(c, bad);
+    if (!d) {
+        api_reply_status(c, bad ? bad : kube_no_resource());
         return;
     }
     const char *known = http_header(c->req, "If-None-Match");
@@ -165,14 +164,14 @@ static void serve_health(ApiCall *c)
     api_reply_text(c, good ? 200 : 500, "text/plain; charset=utf-8", out.p, out.n);
 }
 
-static void serve_metrics(ApiCall *c)
+static void serve_metrics(ApiCall *c, void (*render)(void *arg, Str *out))
 {
     SCOPED(str_done) Str out = {0};
-    if (!c->s->node.metrics) {
+    if (!render) {
         api_reply_status(c, kube_no_resource());
         return;
     }
-    c->s->node.metrics(c->s->node.arg, &out);
+    render(c->s->node.arg, &out);
     api_reply_text(c, 200, "text/plain; version=0.0.4; charset=utf-8", str_or(out.p, ""), out.n);
 }
 
@@ -190,7 +189,9 @@ void api_info(ApiCall *c)
     if (c->kr.path == PATH_HEALTH)
         serve_health(c);
     else if (c->kr.path == PATH_METRICS)
-        serve_metrics(c);
+        serve_metrics(c, c->s->node.metrics);
+    else if (c->kr.path == PATH_METRICS_RESOURCE)
+        serve_metrics(c, c->s->node.resource_metrics);
     else if (c->kr.path == PATH_STATS)
         serve_stats(c);
     else

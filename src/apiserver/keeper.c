@@ -169,12 +169,15 @@ static void foreground(ApiKeeper *k, const char *resource, const ObjItem *item)
         owners_each(k->s->store, &uids, delete_owned, k);
         return;
     }
-    if (json_array_size(kept)) {
+    if (json_array_size(kept))
         json_object_set(meta, "finalizers", kept);
+    else
+        json_object_del(meta, "finalizers");
+    /* A Pod that still has time is the node's to end. */
+    if (json_array_size(kept) || json_i64(meta, "deletionGracePeriodSeconds", 0) > 0)
         note(k, objstore_update(k->s->store, resource, o, &(ObjWrite){.durable = true}, NULL));
-    } else {
+    else
         note(k, objstore_delete(k->s->store, resource, item->namespace_, item->name, &(ObjWrite){.durable = true}, NULL));
-    }
 }
 
 static void empty_resource(ApiKeeper *k, const KubeKind *kind, const char *ns)

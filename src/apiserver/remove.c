@@ -55,9 +55,12 @@ Err *remove_object(ApiServer *s, const KubeKind *k, void *object, const DeleteOp
     if (ret_gone)
         *ret_gone = v == DELETE_NOW;
     j = api_encode(type, object);
-    if (v == DELETE_NOW)
+    /* The node learns from the last object with how much grace a Pod of its goes: it is told before it is gone. */
+    if (v == DELETE_NOW && k->id == KUBE_PODS && !str_empty(((Pod *)object)->spec.node_name))
+        e = objstore_update(s->store, resource, j, &w, NULL);
+    if (!e && v == DELETE_NOW)
         e = objstore_delete(s->store, resource, ns, m->name, &w, &item);
-    else if (v == DELETE_UPDATE)
+    else if (!e && v == DELETE_UPDATE)
         e = objstore_update(s->store, resource, j, &w, &item);
     if (e)
         return e;

@@ -59,8 +59,7 @@ static bool authenticate(ApiServer *s, HttpRequest *r, ApiUser *ret)
 {
     const char *authorization = http_header(r, "Authorization");
     if (authorization) /* what is shown counts, or is refused: never something else in its place */
-        return token_file_user(&s->tokens, authorization, ret) ||
-               (http_identity(r)->kind == HTTP_PEER && api_user_of_identity(http_identity(r), ret));
+        return token_file_user(&s->tokens, authorization, ret);
     return api_user_of_identity(http_identity(r), ret);
 }
 
@@ -80,6 +79,10 @@ static void dispatch(ApiCall *c)
     SCOPED(mem_free) char *target = mem_fmt("%s%s%s", http_path(c->req), *query ? "?" : "", query);
     json_t *bad = kube_request_parse(http_method(c->req), target, strlen(target), &c->kr);
     bool object = false;
+    if (bad && c->kr.kind && c->kr.kind->id == KUBE_NODES && !c->kr.sub && kube_status_code(bad) == 405) {
+        json_decref(bad); /* in clearer words: there is one node, this machine, and its agent makes it */
+        bad = kube_method_not_allowed(kube_request_ref(&c->kr), kube_verb_name(c->kr.verb));
+    }
     json_t *as = impersonation(c);
     if (as) {
         json_decref(bad);
@@ -94,12 +97,10 @@ static void dispatch(ApiCall *c)
         bad = api_authorize(&c->user, &a);
     }
     ApiHandler *h = bad ? NULL : handler_of(&c->kr, &object);
-    if (!bad && !h)
-        bad = kube_method_unknown();
     if (!bad && object)
         bad = kube_accept(accept, c->kr.verb == VERB_WATCH ? ACCEPT_WATCH : ACCEPT_OBJECT, kube_query(&c->kr, "pretty"), agent, &c->accept);
-    if (bad)
-        api_reply_status(c, bad);
+    if (bad || !h)
+        api_reply_status(c, bad ? bad : kube_method_unknown());
     else
         h(c);
 }

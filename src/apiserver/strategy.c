@@ -38,6 +38,12 @@ static void add_toleration(PodSpec *s, const char *key)
                       .toleration_seconds = {true, 300}};
 }
 
+static void add_default_tolerations(PodSpec *s)
+{
+    add_toleration(s, "node.kubernetes.io/not-ready");
+    add_toleration(s, "node.kubernetes.io/unreachable");
+}
+
 /* What kube-apiserver's admission plugins fill in: ServiceAccount, DefaultTolerationSeconds, Priority. */
 static void pod_prepare(void *o)
 {
@@ -46,14 +52,24 @@ static void pod_prepare(void *o)
     if (str_empty(s->service_account_name))
         mem_set_str(&s->service_account_name, "default");
     mem_set_str(&s->service_account, s->service_account_name);
-    add_toleration(s, "node.kubernetes.io/not-ready");
-    add_toleration(s, "node.kubernetes.io/unreachable");
+    add_default_tolerations(s);
     pod_reset_status(p);
 }
 
 static void pod_defaults(void *o) { pod_default(o); }
 static void pod_check(const void *o, const FeatureGates *g, Report *r) { pod_validate(o, g, r); }
-static void pod_change(void *next, const void *old, const FeatureGates *g, Report *r) { pod_update(next, old, g, r); }
+/* Admission sees updates too: the tolerations are added again, and the priority stays what it was. */
+static void pod_change(void *next, const void *old, const FeatureGates *g, Report *r)
+{
+    PodSpec *n = &((Pod *)next)->spec;
+    const PodSpec *o = &((const Pod *)old)->spec;
+    add_default_tolerations(n);
+    if (!n->priority.set)
+        n->priority = o->priority;
+    if (str_empty(n->preemption_policy))
+        mem_set_str(&n->preemption_policy, o->preemption_policy);
+    pod_update(next, old, g, r);
+}
 static void pod_status(void *next, const void *old, const FeatureGates *g, Report *r)
 {
     (void)g;

@@ -6,6 +6,7 @@
 #include "apiserver/events_v1.h"
 #include "apiserver/keeper.h"
 #include "kube/body.h"
+#include "kube/protobody.h"
 #include "os/fs.h"
 
 #define NAME_TRIES 8 /* as registry/generic/registry/store.go: maxNameGenerationCreateAttempts */
@@ -47,8 +48,10 @@ json_t *write_body(ApiCall *c, json_t **ret, Report *r)
     size_t n;
     const char *text = http_body(c->req, &n);
     *ret = NULL;
-    json_t *bad = kube_body_type(http_header(c->req, "Content-Type"), false, &type);
-    return bad ? bad : kube_body_parse(type, text, n, ret, r);
+    json_t *bad = kube_body_type(http_header(c->req, "Content-Type"), true, &type);
+    if (bad)
+        return bad;
+    return type == MEDIA_PROTOBUF ? kube_protobuf_parse(text, n, ret) : kube_body_parse(type, text, n, ret, r);
 }
 
 static KubeRef kind_ref(const ApiCall *c, const char *name)
@@ -144,6 +147,22 @@ static MetaSource source(char **uid, uint8_t random[META_RANDOM])
     return (MetaSource){os_now_ns(), *uid, random};
 }
 
+/* Upstream records who sets what before admission has its say: what that fills in is nobody's. */
+static void record_creator(const ApiCall *c, const Writing *w, ObjectHead *o)
+{
+    PatchManager by = writing_by(c, w);
+    SCOPED(json_unref) json_t *j = api_encode(w->strategy->type, o);
+    if (c->kr.kind->id == KUBE_EVENTS_V1) {
+        json_t *event = event_to_events_v1(j);
+        json_decref(j);
+        j = event;
+    }
+    SCOPED(json_unref) json_t *out = patch_update(w->type, NULL, j, &by);
+    const json_t *managed = json_object_get(json_object_get(out, "metadata"), "managedFields");
+    free(o->metadata.managed_fields);
+    o->metadata.managed_fields = managed ? json_text(managed, false) : NULL;
+}
+
 static json_t *prepare_create(ApiCall *c, const Writing *w, ObjectHead *o)
 {
     const Strategy *st = w->strategy;
@@ -161,6 +180,8 @@ static json_t *prepare_create(ApiCall *c, const Writing *w, ObjectHead *o)
         return bad;
     if (st->defaults)
         st->defaults(o);
+    if (!w->applied)
+        record_creator(c, w, o);
     bad = c->kr.kind->id == KUBE_PODS ? pod_admit(c, (Pod *)(void *)o) : NULL;
     if (bad)
         return bad;
@@ -215,7 +236,7 @@ static void create(ApiCall *c, const Writing *w, ObjectHead *o)
         api_reply_status(c, generated ? kube_name_conflict(what) : kube_already_exists(what));
         return;
     }
-    SCOPED(json_unref) json_t *j = encoded(c, w, o, NULL);
+    SCOPED(json_unref) json_t *j = api_encode(w->strategy->type, o);
     ObjItem *item = NULL;
     Err *e = w->options.dry_run ? NULL : store_create(c, j, &item);
     reply_stored(c, 201, j, item, e, o->metadata.name);

@@ -57,21 +57,23 @@ static Err *read_file(const ApiCmd *c, const char *path, Targets *ret)
     return e;
 }
 
-Err *api_cmd_targets(const ApiCmd *c, size_t first, bool selected, Targets *ret)
+Err *api_cmd_targets(const ApiCmd *c, size_t n, bool selected, Targets *ret)
 {
     SCOPED(strvec_done) StrVec paths = {0};
     SCOPED(strvec_done) StrVec files = {0};
     if (has_option(c->args, "filename"))
         paths = cli_opt_all(c->args, "filename");
     if (!paths.n) {
-        Err *e = targets_parse(c->args->operands + first, c->args->n - first, selected, ret);
+        Err *e = targets_parse(c->args->operands, n, selected, ret);
         for (size_t i = 0; !e && c->all && i < ret->n; i++)
             if (ret->v[i].name && ret->v[i].kind->namespaced)
                 e = err_new(ERR_INVALID, 0, "a resource cannot be retrieved by name across all namespaces");
         return e;
     }
-    if (c->args->n > first)
-        return err_new(ERR_INVALID, 0, "when paths, URLs, or stdin is provided as input, you may not specify a resource by arguments as well");
+    if (n)
+        return err_new(
+            ERR_INVALID, 0,
+            "when paths, URLs, or stdin is provided as input, you may not specify a resource by arguments as well");
     Err *e = cli_manifest_files((const char *const *)(void *)paths.v, paths.n, &files);
     for (size_t i = 0; !e && i < files.n; i++)
         e = read_file(c, files.v[i], ret);
@@ -141,8 +143,10 @@ void api_cmd_note(ApiCmd *c, Err *e)
 
 int api_cmd_end(ApiCmd *c)
 {
+    /* Of several, kubectl's MultipleErrors() leaves out what says that they are errors. */
     for (size_t i = 0; i < c->errors.n; i++)
-        fprintf(stderr, "%s\n", c->errors.v[i]);
+        fprintf(stderr, "%s\n",
+                c->errors.v[i] + (c->errors.n > 1 && str_starts(c->errors.v[i], "error: ") ? strlen("error: ") : 0));
     return c->errors.n ? EXIT_FAILED : EXIT_OK;
 }
 

@@ -20,8 +20,8 @@ MUST_USE Err *api_cmd_open(const CliArgs *a, ApiCmd *c);
 void api_cmd_done(ApiCmd *c);
 static inline UNUSED void api_cmd_done_at(ApiCmd *c) { api_cmd_done(c); }
 
-/* The objects that the operands, or --filename's files, name. <first>: the operands before it are no targets. */
-MUST_USE Err *api_cmd_targets(const ApiCmd *c, size_t first, bool selected, Targets *ret);
+/* The objects that the first <n> operands, or --filename's files, name. */
+MUST_USE Err *api_cmd_targets(const ApiCmd *c, size_t n, bool selected, Targets *ret);
 /* The path of a target: its object, or its collection. Caller frees. */
 MUST_USE char *api_cmd_path(const ApiCmd *c, const Target *t);
 /* The same with --selector and --field-selector, where it is a collection. */

@@ -1,5 +1,5 @@
 /* cmd_completion.c - completion scripts for bash, zsh and fish, made from the table of commands (commands.c). */
-#include "cli/cli.h"
+#include "cli/complete.h"
 #include "runtime/cri/methods.h"
 
 int cmd_completion(int argc, char **argv);
@@ -41,6 +41,11 @@ static bool takes_path(const CliOption *o)
     return o->arg && (str_starts(o->arg, "DIR") || str_eq(o->arg, "FILE"));
 }
 
+static bool takes_files(const CliOption *o)
+{
+    return o->arg && str_eq(o->arg, "FILE");
+}
+
 static char *method_words(void)
 {
     Str s = {0};
@@ -65,10 +70,16 @@ static void bash_values(const CliCommand *c)
     for (size_t i = 0; (o = cli_option_at(c, i)) != NULL; i++) {
         if (o->values)
             printf("        \"%s --%s\") words=\"%s\" ;;\n", c->name, o->name, o->values);
+        else if (complete_option(o))
+            printf("        \"%s --%s\") words=$(_reprise_api) ;;\n", c->name, o->name);
         else if (takes_path(o))
-            printf("        \"%s --%s\") dirs=1 ;;\n", c->name, o->name);
-        if (o->values && o->letter)
+            printf("        \"%s --%s\") %s=1 ;;\n", c->name, o->name, takes_files(o) ? "files" : "dirs");
+        if (o->letter && o->values)
             printf("        \"%s -%c\") words=\"%s\" ;;\n", c->name, o->letter, o->values);
+        else if (o->letter && complete_option(o))
+            printf("        \"%s -%c\") words=$(_reprise_api) ;;\n", c->name, o->letter);
+        else if (o->letter && takes_files(o))
+            printf("        \"%s -%c\") files=1 ;;\n", c->name, o->letter);
     }
 }
 
@@ -77,8 +88,9 @@ static void print_bash(void)
     SCOPED(mem_free) char *commands = words_below("");
     /* "=" is in COMP_WORDBREAKS, so --name=value arrives as three words: --name, =, value. */
     fputs("# bash completion of reprise; made by: reprise completion bash\n"
+          "_reprise_api() { reprise complete -- \"${COMP_WORDS[@]:1:COMP_CWORD}\" 2>/dev/null; }\n"
           "_reprise() {\n"
-          "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} cmd=\"\" words=\"\" dirs=\"\" i\n"
+          "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} cmd=\"\" words=\"\" dirs=\"\" files=\"\" i\n"
           "    COMPREPLY=()\n"
           "    if [[ $cur == = ]]; then cur=\"\"\n"
           "    elif [[ $prev == = ]]; then prev=${COMP_WORDS[COMP_CWORD-2]}; fi\n"
@@ -92,7 +104,7 @@ static void print_bash(void)
     fputs(" esac ;;\n        esac\n    done\n    case \"$cmd $prev\" in\n", stdout);
     for (size_t i = 0; i < n_cli_commands; i++)
         bash_values(&cli_commands[i]);
-    fputs("    esac\n    if [[ -z $words && -z $dirs ]]; then\n        case \"$cmd\" in\n", stdout);
+    fputs("    esac\n    if [[ -z $words && -z $dirs && -z $files ]]; then\n        case \"$cmd\" in\n", stdout);
     printf("        \"\") words=\"%s --help --version\" ;;\n", commands);
     for (size_t i = 0; i < n_cli_commands; i++) {
         const CliCommand *c = &cli_commands[i];
@@ -101,7 +113,7 @@ static void print_bash(void)
         SCOPED(mem_free) char *options = option_words(c);
         SCOPED(mem_free) char *operands = operand_words(c);
         printf("        \"%s\") if [[ $cur == -* ]]; then words=\"%s\"; else words=\"%s\"; fi ;;\n", c->name, options,
-               operands ? operands : str_or(subs, ""));
+               complete_operands(c) ? "$(_reprise_api)" : operands ? operands : str_or(subs, ""));
     }
     fputs("        esac\n    fi\n"
           "    if [[ -n $words ]]; then\n"
@@ -141,8 +153,10 @@ static void zsh_option(const CliOption *o)
         print_quoted(o->arg, true);
         if (o->values)
             printf(":(%s)", o->values);
+        else if (complete_option(o))
+            fputs(":_reprise_api", stdout);
         else
-            fputs(takes_path(o) ? ":_files -/" : ": ", stdout);
+            fputs(takes_files(o) ? ":_files" : takes_path(o) ? ":_files -/" : ": ", stdout);
     }
     putchar('\'');
 }
@@ -164,6 +178,9 @@ static void zsh_list(const char *parent)
 static void print_zsh(void)
 {
     fputs("#compdef reprise\n# zsh completion of reprise; made by: reprise completion zsh\n"
+          "_reprise_api() {\n"
+          "    local -a c=(${(f)\"$(reprise complete -- $cmd $words[2,CURRENT] 2>/dev/null)\"})\n"
+          "    compadd -a c\n}\n"
           "_reprise() {\n    local cmd=\"\"\n"
           "    if (( CURRENT == 2 )); then\n", stdout);
     zsh_list("");
@@ -186,7 +203,9 @@ static void print_zsh(void)
         printf("    '%s') _arguments -s", c->name);
         for (size_t k = 0; (o = cli_option_at(c, k)) != NULL; k++)
             zsh_option(o);
-        if (operands)
+        if (complete_operands(c))
+            fputs(" \\\n        '*:name:_reprise_api'", stdout);
+        else if (operands)
             printf(" \\\n        '1: :(%s)'", operands);
         else if (c->flags & CLI_FILES)
             fputs(" \\\n        '*:file:_files'", stdout);
@@ -204,6 +223,8 @@ static void fish_option(const char *condition, const CliOption *o)
         fputs(takes_path(o) ? " -r -F" : " -x", stdout);
     if (o->values)
         printf(" -a '%s'", o->values);
+    else if (complete_option(o))
+        fputs(" -a '(__reprise_api)'", stdout);
     fputs(" -d '", stdout);
     print_quoted(o->help, false);
     puts("'");
@@ -211,7 +232,9 @@ static void fish_option(const char *condition, const CliOption *o)
 
 static void print_fish(void)
 {
-    fputs("# fish completion of reprise; made by: reprise completion fish\ncomplete -c reprise -f\n", stdout);
+    fputs("# fish completion of reprise; made by: reprise completion fish\ncomplete -c reprise -f\n"
+          "function __reprise_api\n    set -l w (commandline -opc) (commandline -ct)\n"
+          "    reprise complete -- $w[2..-1] 2>/dev/null\nend\n", stdout);
     for (size_t i = 0; i < n_cli_commands; i++) {
         const CliCommand *c = &cli_commands[i];
         const char *space = strchr(c->name, ' ');
@@ -234,7 +257,9 @@ static void print_fish(void)
         for (size_t k = 0; (o = cli_option_at(c, k)) != NULL; k++)
             fish_option(condition, o);
         SCOPED(mem_free) char *operands = operand_words(c);
-        if (operands)
+        if (complete_operands(c))
+            printf("complete -c reprise -n '%s' -a '(__reprise_api)'\n", condition);
+        else if (operands)
             printf("complete -c reprise -n '%s' -a '%s'\n", condition, operands);
         else if (c->flags & CLI_FILES)
             printf("complete -c reprise -n '%s' -F\n", condition);

@@ -26,7 +26,7 @@ static bool is_table(const Get *g)
     return g->output.form == OUT_TABLE || g->output.form == OUT_WIDE;
 }
 
-/* --- tables --------------------------------------------------------------------------------------------------------- */
+/* --- tables ------------------------------------------------------------------------------------------------------- */
 
 /* What was printed of one kind: one block of columns. */
 static void flush_table(Get *g)
@@ -68,7 +68,8 @@ static Err *fetch(Get *g, const Target *t, json_t **ret)
     str_add(&path, plain);
     if (g->sort && is_table(g))
         api_query(&path, "includeObject", "Object");
-    return t->name ? api_get(g->c.api, path.p, accept, ret) : api_list(g->c.api, path.p, accept, g->sort ? 0 : g->chunk, ret);
+    return t->name ? api_get(g->c.api, path.p, accept, ret)
+                   : api_list(g->c.api, path.p, accept, g->sort ? 0 : g->chunk, ret);
 }
 
 static void note(Get *g, Err *e)
@@ -79,28 +80,48 @@ static void note(Get *g, Err *e)
         api_cmd_note(&g->c, e);
 }
 
+/* A group of tables of one kind begins; a blank line divides it from the one before. */
+static void begin_table(Get *g, const KubeKind *k, const char *word, bool rows)
+{
+    flush_table(g);
+    new_printer(g, k, word);
+    if (g->printed && !g->table.no_headers && rows)
+        str_add_c(&g->out, '\n');
+}
+
 static int print_tables(Get *g)
 {
+    SCOPED(json_unref) json_t *answers = json_array(); /* by target; null where it failed */
     SCOPED(mem_free) char *word = NULL;
-    bool mixed = several_kinds(g), namespaced = true;
+    const KubeKind *first = NULL;
+    bool mixed = false, namespaced = true;
     for (size_t i = 0; i < g->targets.n; i++) {
         const Target *t = &g->targets.v[i];
-        SCOPED(json_unref) json_t *answer = NULL;
+        json_t *answer = NULL;
         Err *e = fetch(g, t, &answer);
         if (!e && g->sort)
             e = items_sort(json_object_get(answer, "rows"), g->sort);
         namespaced = namespaced && t->kind->namespaced;
-        if (e) {
+        if (e)
             note(g, e);
+        else
+            mixed = mixed || (first && t->kind != first);
+        if (!e && !first)
+            first = t->kind;
+        if (e)
+            json_decref(answer);
+        json_array_append_new(answers, e ? json_null() : answer);
+    }
+    for (size_t i = 0; i < g->targets.n; i++) {
+        const KubeKind *k = g->targets.v[i].kind;
+        const json_t *answer = json_array_get(answers, i);
+        if (json_is_null(answer))
             continue;
-        }
-        if (t->kind != g->last) {
-            flush_table(g);
-            mem_set_str(&word, NULL);
-            word = mixed ? kind_word(t->kind) : NULL;
-            new_printer(g, t->kind, word);
-            if (g->printed && !g->table.no_headers && json_array_size(at(answer, "rows")))
-                str_add_c(&g->out, '\n');
+        if (k != g->last) {
+            SCOPED(mem_free) char *next = mixed ? kind_word(k) : NULL;
+            begin_table(g, k, next, json_array_size(at(answer, "rows")) > 0);
+            free(word);
+            word = MOVE(next, NULL);
         }
         table_print(&g->table, answer, NULL, &g->cells);
     }
@@ -110,7 +131,7 @@ static int print_tables(Get *g)
     return api_cmd_end(&g->c);
 }
 
-/* --- whole objects -------------------------------------------------------------------------------------------------- */
+/* --- whole objects ------------------------------------------------------------------------------------------------ */
 
 /* The objects of a list do not say what they are: the list does. */
 static void add_items(json_t *all, json_t *list, const KubeKind *k)
@@ -152,7 +173,7 @@ static int print_objects(Get *g)
     return api_cmd_end(&g->c);
 }
 
-/* --- --watch -------------------------------------------------------------------------------------------------------- */
+/* --- --watch ------------------------------------------------------------------------------------------------------ */
 
 static Err *print_any(Get *g, const json_t *object, const char *event)
 {
@@ -221,7 +242,32 @@ static Err *watch(Get *g)
     return api_watch(g->c.api, path.p, accept, -1, &w);
 }
 
-/* --- the command ---------------------------------------------------------------------------------------------------- */
+/* --- --raw -------------------------------------------------------------------------------------------------------- */
+
+static bool on_raw(void *arg, const char *p, size_t n)
+{
+    (void)arg;
+    return fwrite(p, 1, n, stdout) == n && fflush(stdout) == 0;
+}
+
+static void on_raw_end(void *arg, Err *e)
+{
+    Get *g = arg;
+    if (e)
+        api_cmd_note(&g->c, e);
+}
+
+static int raw(Get *g, const char *path)
+{
+    if (path[0] != '/' || g->c.args->n)
+        return api_fail(err_new(ERR_INVALID, 0, "--raw takes the place of types and names, and must be a path: /version"));
+    Err *e = api_stream(g->c.api, &(ApiCall){.path = path, .accept = "application/json, */*"},
+                        &(ApiStreamOps){on_raw, on_raw_end, g});
+    e = e ? e : api_run(g->c.api, -1);
+    return e ? api_fail(e) : api_cmd_end(&g->c);
+}
+
+/* --- the command -------------------------------------------------------------------------------------------------- */
 
 static Err *options(Get *g, const CliArgs *a)
 {
@@ -249,7 +295,7 @@ static Err *options(Get *g, const CliArgs *a)
 static int run(Get *g)
 {
     bool selected = !str_empty(cli_opt(g->c.args, "selector")) || !str_empty(cli_opt(g->c.args, "field-selector"));
-    Err *e = api_cmd_targets(&g->c, 0, selected, &g->targets);
+    Err *e = api_cmd_targets(&g->c, g->c.args->n, selected, &g->targets);
     if (e)
         return api_fail(e);
     if (cli_flag(g->c.args, "watch") || g->watch_only) {
@@ -267,12 +313,13 @@ int cmd_get(int argc, char **argv)
     int code = cli_parse("get", argc, argv, &a);
     if (code >= 0)
         return code;
-    if (!a.n && !cli_given(&a, "filename"))
+    if (!a.n && !cli_given(&a, "filename") && !cli_given(&a, "raw"))
         return cli_usage(&a, "you must specify the type of resource to get: pods, configmaps, secrets, nodes, ...");
     Get g = {.tabs = TABS_TABLE};
     Err *e = api_cmd_open(&a, &g.c);
     e = e ? e : options(&g, &a);
-    code = e ? api_fail(e) : run(&g);
+    const char *path = cli_opt(&a, "raw");
+    code = e ? api_fail(e) : path ? raw(&g, path) : run(&g);
     targets_done(&g.targets);
     output_done(&g.output);
     table_printer_done(&g.table);

@@ -12,6 +12,7 @@
 #include "cli/node_config.h"
 #include "cli/plan_options.h"
 #include "cli/runtime.h"
+#include "cli/serve_options.h"
 #include "daemon/daemon.h"
 #include "daemon/lock.h"
 #include "daemon/sdnotify.h"
@@ -54,20 +55,25 @@ static bool is_node_name(const char *s)
     return n > 0 && n <= 253 && isalnum((unsigned char)s[0]) && isalnum((unsigned char)s[n - 1]);
 }
 
-static Err *node_options(const CliArgs *a, DaemonConfig *c, Log *log)
+static Err *check_node_name(const char *name)
+{
+    return is_node_name(name) ? NULL : err_new(ERR_INVALID, 0, "the node's name \"%s\" cannot be a part of a Pod's name: give another with --node-name", name);
+}
+
+static Err *node_options(const CliArgs *a, StrVec *keep, DaemonConfig *c, Log *log)
 {
     log->format = (LogFormat)index_of(log_format_names, cli_opt(a, "log-format"));
     log->level = (LogLevel)index_of(log_level_names, cli_opt(a, "log-level"));
     if (!str_to_i64(cli_opt(a, "max-pods"), &c->max_pods) || c->max_pods < 1)
         return err_new(ERR_INVALID, 0, "--max-pods=%s: give a number greater than 0", cli_opt(a, "max-pods"));
-    if (!is_node_name(c->node_name))
-        return err_new(ERR_INVALID, 0, "the node's name \"%s\" cannot be a part of a Pod's name: give another with --node-name", c->node_name);
     plan_config_default(&c->plan);
     Err *e = cli_gates(a, &c->gates);
     if (!e)
         e = cli_plan_options(a, &c->plan, &c->prepare_memory_bytes);
     if (!e)
         e = cli_house_options(a, &c->housekeeping);
+    if (!e)
+        e = cli_serve_options(a, keep, &c->api);
     return e ? e : reserved_option(a, c);
 }
 
@@ -127,13 +133,11 @@ int cmd_node(int argc, char **argv)
         .notify_fd = -EBADF,
     };
     if (!e)
-        e = node_options(&a, &c, &log);
-    if (e)
-        return cli_fail(e);
-    if (init) {
-        e = node_init(&a, c.node_name);
+        e = check_node_name(c.node_name);
+    if (!e) /* --init makes what the other options would ask for */
+        e = init ? node_init(&a, c.node_name) : node_options(&a, &keep, &c, &log);
+    if (e || init)
         return e ? cli_fail(e) : EXIT_OK;
-    }
     (void)signal(SIGPIPE, SIG_IGN);
     SCOPED(fd_close) int notify = sd_open();
     c.notify_fd = notify;

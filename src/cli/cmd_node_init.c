@@ -14,12 +14,14 @@
 #include "os/fs.h"
 #include "wire/yaml.h"
 
-#define ADDRESS "127.0.0.1"
-#define PORT "6443"
+#define LOCAL "127.0.0.1"
+#define PORT 6443 /* kube-apiserver's */
 #define MAX_FILE (256 * 1024)
 
 typedef struct {
     const char *node_name;
+    const char *address; /* that the API is bound to */
+    unsigned port;
     char *dir;    /* absolute */
     char *server; /* https://... */
     bool restart; /* a daemon that runs has an older certificate */
@@ -52,10 +54,16 @@ static void node_addresses(StrVec *ret)
     freeifaddrs(all);
 }
 
+/* All addresses: clients of this machine use the loopback one. */
+static bool is_any(const char *address)
+{
+    return str_eq(address, "0.0.0.0") || str_eq(address, "::");
+}
+
 static Err *server_names(const CliArgs *a, const Init *i, StrVec *ret)
 {
     struct utsname u;
-    const char *always[] = {"localhost", ADDRESS, "::1", i->node_name, uname(&u) == 0 ? u.nodename : "localhost"};
+    const char *always[] = {"localhost", LOCAL, "::1", i->node_name, uname(&u) == 0 ? u.nodename : "localhost", is_any(i->address) ? LOCAL : i->address};
     for (size_t k = 0; k < ARRAY_LEN(always); k++)
         if (pki_is_san(always[k]) && !strvec_has(ret, always[k]))
             strvec_add(ret, always[k]);
@@ -148,11 +156,11 @@ static Err *missing_lines(const char *path, const ConfigLine *l, size_t n, Str *
     return NULL;
 }
 
-static Err *node_config(Init *i, const char *path, const char *pki, const char *token_file, Str *ret_missing)
+static Err *config_file(Init *i, const char *path, const char *pki, const char *token_file, Str *ret_missing)
 {
     ConfigLine lines[] = {
-        {"bindAddress", mem_fmt("bindAddress: %s\n", ADDRESS)},
-        {"securePort", mem_fmt("securePort: %s\n", PORT)},
+        {"bindAddress", mem_fmt("bindAddress: \"%s\"\n", i->address)},
+        {"securePort", mem_fmt("securePort: %u\n", i->port)},
         {"tlsCertFile", mem_fmt("tlsCertFile: %s/server.crt\n", pki)},
         {"tlsPrivateKeyFile", mem_fmt("tlsPrivateKeyFile: %s/server.key\n", pki)},
         {"clientCAFile", mem_fmt("clientCAFile: %s/ca.crt\n", pki)},
@@ -211,23 +219,40 @@ static Err *init_all(const CliArgs *a, Init *i)
     if (!e)
         e = kubeconfig(i, &pki, PKI_VIEW);
     if (!e)
-        e = node_config(i, config, pki_dir, with_tokens ? token_file : NULL, &missing);
+        e = config_file(i, config, pki_dir, with_tokens ? token_file : NULL, &missing);
     cli_table_print(stdout, &i->out);
     if (!e)
         tell_next(i, config, &missing);
     return e;
 }
 
+/* Where the API is to be served: --bind-address and --secure-port. */
+static Err *server_address(const CliArgs *a, Init *i)
+{
+    int64_t port;
+    struct in6_addr bytes;
+    i->address = cli_opt(a, "bind-address");
+    bool six = inet_pton(AF_INET6, i->address, &bytes) == 1;
+    if (!six && inet_pton(AF_INET, i->address, &bytes) != 1)
+        return err_new(ERR_INVALID, 0, "--bind-address=%s: give an IP address", i->address);
+    if (!str_to_i64(cli_opt(a, "secure-port"), &port) || port < 0 || port > 65535)
+        return err_new(ERR_INVALID, 0, "--secure-port=%s: give a number from 0 to 65535", cli_opt(a, "secure-port"));
+    i->port = port ? (unsigned)port : PORT;
+    bool any = is_any(i->address);
+    i->server = mem_fmt("https://%s%s%s:%u", six && !any ? "[" : "", any ? LOCAL : i->address, six && !any ? "]" : "", i->port);
+    return NULL;
+}
+
 Err *node_init(const CliArgs *a, const char *node_name)
 {
     const char *dir = a->n ? a->operands[0] : NODE_CONFIG_DIR;
-    Err *e = fs_mkdirs(dir, 0755);
-    if (e)
-        return e;
-    Init i = {.node_name = node_name, .dir = realpath(dir, NULL), .server = mem_dup_str("https://" ADDRESS ":" PORT), .out = {.n_cols = 2}};
-    if (!i.dir)
+    Init i = {.node_name = node_name, .out = {.n_cols = 2}};
+    Err *e = server_address(a, &i);
+    if (!e)
+        e = fs_mkdirs(dir, 0755);
+    if (!e && !(i.dir = realpath(dir, NULL)))
         e = err_new(ERR_SYS, errno, "%s", dir);
-    else
+    if (!e)
         e = init_all(a, &i);
     cli_table_done(&i.out);
     free(i.dir);

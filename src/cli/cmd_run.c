@@ -9,6 +9,7 @@
 #include "agent/logtail.h"
 #include "agent/record.h"
 #include "cli/cli.h"
+#include "cli/cmd_delete.h"
 #include "cli/plan_options.h"
 #include "cli/runtime.h"
 #include "cli/view.h"
@@ -18,7 +19,6 @@
 #define TICK_MS 100
 
 int cmd_run(int argc, char **argv);
-int cmd_delete(int argc, char **argv);
 
 /* --- --until ------------------------------------------------------------------------------------------------------ */
 
@@ -477,14 +477,10 @@ int cmd_run(int argc, char **argv)
     return code;
 }
 
-int cmd_delete(int argc, char **argv)
+int delete_kept(const CliArgs *a)
 {
-    SCOPED(cli_args_done) CliArgs a = {0};
-    int code = cli_parse("delete", argc, argv, &a);
-    if (code >= 0)
-        return code;
     int64_t grace_ns = -NS_PER_S;
-    Err *e = cli_duration(&a, "grace-period", &grace_ns);
+    Err *e = cli_duration(a, "grace-period", &grace_ns);
     if (e)
         return cli_fail(e);
     FeatureGates gates;
@@ -492,17 +488,17 @@ int cmd_delete(int argc, char **argv)
     PlanConfig plan;
     plan_config_default(&plan);
     Run r = {0};
-    code = run_init(&r, &a);
+    int code = run_init(&r, a);
     if (code < 0) {
-        e = run_open(&r, &a, &gates, &plan, 0);
-        for (size_t i = 0; !e && i < a.n; i++) {
-            const char *slash = strchr(a.operands[i], '/');
+        e = run_open(&r, a, &gates, &plan, 0);
+        for (size_t i = 0; !e && i < a->n; i++) {
+            const char *slash = strchr(a->operands[i], '/');
             SCOPED(mem_free) char *ns =
-                slash ? mem_dup_strn(a.operands[i], (size_t)(slash - a.operands[i])) : mem_dup_str("default");
+                slash ? mem_dup_strn(a->operands[i], (size_t)(slash - a->operands[i])) : mem_dup_str("default");
             const Pod *p;
-            e = agent_pod_adopt(r.agent, ns, slash ? slash + 1 : a.operands[i], NULL, &p);
+            e = agent_pod_adopt(r.agent, ns, slash ? slash + 1 : a->operands[i], NULL, &p);
             if (!e)
-                track(&r, &a, p);
+                track(&r, a, p);
         }
         if (e) {
             code = cli_fail(e);

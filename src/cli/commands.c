@@ -30,6 +30,9 @@ COMMAND_FN(cmd_apply);
 COMMAND_FN(cmd_events);
 COMMAND_FN(cmd_wait);
 COMMAND_FN(cmd_complete);
+COMMAND_FN(cmd_label);
+COMMAND_FN(cmd_annotate);
+COMMAND_FN(cmd_patch);
 
 #define OPTIONS(t) .options = (t), .n_options = ARRAY_LEN(t)
 
@@ -121,14 +124,18 @@ static const CliOption node_command_options[] = {
     {.name = "image-gc-low-threshold", .arg = "PERCENT", .def = "80", .help = "until no more than this is used"},
     {.name = "minimum-image-ttl-duration", .arg = "DURATION", .def = "2m", .help = "younger images stay"},
     {.name = "image-maximum-gc-age", .arg = "DURATION", .def = "0s", .help = "images that were not used for longer go; 0: none do"},
+    {.name = "api-socket", .arg = "FILE", .help = "socket that the API is served on (api.sock in --run-dir); empty: none"},
+    {.name = "bind-address", .arg = "ADDRESS", .def = "127.0.0.1", .help = "address that the API is served on over TLS"},
+    {.name = "secure-port", .arg = "PORT", .def = "0", .help = "port of that; 0: none"},
+    {.name = "tls-cert-file", .arg = "FILE", .help = "its certificate (PEM)"},
+    {.name = "tls-private-key-file", .arg = "FILE", .help = "the key of that"},
+    {.name = "client-ca-file", .arg = "FILE", .help = "clients with a certificate of this authority are let in"},
+    {.name = "token-auth-file", .arg = "FILE", .help = "and those with a bearer token: lines of token,user,uid[,\"group,...\"]"},
+    {.name = "max-connections", .arg = "N", .def = "1024", .help = "connections to the API at once"},
+    {.name = "max-watches", .arg = "N", .def = "1000", .help = "watches at once"},
+    {.name = "max-streams", .arg = "N", .def = "200", .help = "exec, attach, port-forward and followed logs at once"},
     {.name = "log-format", .arg = "FORMAT", .values = "logfmt json", .def = "logfmt", .help = "of the lines on stderr"},
     {.name = "log-level", .arg = "LEVEL", .values = "debug info warn error", .def = "info", .help = "lines below it are left out"},
-};
-static const CliOption delete_options[] = {
-    {.name = "grace-period", .arg = "DURATION", .help = "time to stop in, instead of the Pod's own; 0 kills"},
-    {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "live lines json yaml",
-     .help = "how to show it: live (a terminal's default), lines, json or yaml"},
-    {.name = "no-logs", .help = "do not show the containers' output"},
 };
 #define STREAM_RUNTIME                                                                                                 \
     RUNTIME_CHOICE,                                                                                                    \
@@ -158,6 +165,7 @@ static const CliOption port_forward_options[] = {
 #define API_MANAGED {.name = "show-managed-fields", .help = "with -o json or yaml: show who owns which field, too"}
 #define API_NO_HEADERS {.name = "no-headers", .help = "do not print the names of the columns"}
 static const CliOption get_options[] = {
+    {.name = "raw", .arg = "PATH", .values = "/version /readyz /metrics /api /apis", .hint = true, .help = "print what this path of the API answers, as it is"},
     {.name = "output", .letter = 'o', .arg = "FORMAT", .values = API_FORMATS, .hint = true, .help = "instead of the table: one of json, yaml, name, wide, jsonpath=TEMPLATE, custom-columns=SPEC"},
     {.name = "watch", .letter = 'w', .help = "print the objects, and every change, until Ctrl-C"},
     {.name = "watch-only", .help = "print only changes"},
@@ -197,6 +205,23 @@ static const CliOption apply_options[] = {
     {.name = "validate", .arg = "MODE", .values = "strict warn ignore", .def = "strict", .help = "what becomes of unknown and repeated fields"},
     API_SELECTOR, API_MANAGED,
 };
+#define API_EDITS                                                                                                      \
+    {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "json yaml name jsonpath=", .hint = true,             \
+     .help = "print the objects as they are then, in this form"},                                                      \
+    {.name = "dry-run", .arg = "MODE", .values = "none server", .def = "none", .help = "server: check it all, change nothing"}, \
+    {.name = "field-manager", .arg = "NAME", .def = "reprise", .help = "who owns the fields that are set"}, API_MANAGED
+static const CliOption label_options[] = {
+    {.name = "overwrite", .help = "also a value that is there already"},
+    {.name = "all", .help = "all objects of the type, in the namespace"},
+    API_SELECTOR, API_FIELDS, API_ALL_NAMESPACES, API_FILES, API_EDITS,
+};
+static const CliOption patch_options[] = {
+    {.name = "patch", .letter = 'p', .arg = "PATCH", .help = "what to change: JSON or YAML"},
+    {.name = "patch-file", .arg = "FILE", .help = "a file that has it; - is stdin"},
+    {.name = "type", .arg = "TYPE", .values = "strategic merge json", .def = "strategic", .help = "how the patch is read"},
+    {.name = "subresource", .arg = "NAME", .values = "status ephemeralcontainers", .help = "patch this part of the object"},
+    API_FILES, API_EDITS,
+};
 static const CliOption events_options[] = {
     {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "json yaml name jsonpath=", .hint = true, .help = "instead of the table"},
     {.name = "for", .arg = "TYPE/NAME", .help = "only events about this object"},
@@ -212,8 +237,21 @@ static const CliOption wait_options[] = {
     {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "json yaml name jsonpath=", .hint = true, .help = "print the objects, in this form"},
     API_SELECTOR, API_FIELDS, API_ALL_NAMESPACES, API_FILES, API_MANAGED,
 };
-static const CliOption complete_options[] = {
-    {.name = "words", .help = "what follows are the words of a command line, from the command's name on"},
+static const CliOption delete_options[] = {
+    {.name = "grace-period", .arg = "DURATION", .help = "time to stop in, instead of the Pod's own; 0 kills (of the API's: with --force)"},
+    {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "name live lines json yaml",
+     .help = "name: TYPE/NAME of each; of what run left: live (a terminal's default), lines, json or yaml"},
+    API_FILES, API_SELECTOR, API_FIELDS,
+    {.name = "all", .help = "all objects of the type, in the namespace"},
+    API_ALL_NAMESPACES,
+    {.name = "force", .help = "take it out of the API at once; with it the grace period is 0"},
+    {.name = "now", .help = "a grace period of 1 s"},
+    {.name = "wait", .def = "true", .help = "return when they are gone"},
+    {.name = "timeout", .arg = "DURATION", .help = "of waiting; 0 a week (0s)"},
+    API_IGNORE,
+    {.name = "cascade", .arg = "MODE", .values = "background foreground orphan", .def = "background", .help = "what becomes of what it owns"},
+    {.name = "dry-run", .arg = "MODE", .values = "none server", .def = "none", .help = "server: check it all, delete nothing"},
+    {.name = "no-logs", .help = "of what run left: do not show the containers' output"},
 };
 static const CliOption validate_options[] = {
     {.name = "output", .letter = 'o', .arg = "FORMAT", .values = "text json yaml", .def = "text",
@@ -281,11 +319,6 @@ const CliCommand cli_commands[] = {
               "Exit status: 0 Succeeded or --until met, 1 Failed, 2 bad usage or manifest, 3 the machine lacks something,\n"
               "124 timed out, 130 interrupted.",
      OPTIONS(run_options), .min_operands = 1, .max_operands = -1, .flags = CLI_FILES | CLI_NODE | CLI_RUNTIME | CLI_GATES},
-    {.name = "delete", .run = cmd_delete, .usage = "[OPTIONS] [NAMESPACE/]POD...",
-     .summary = "delete Pods that were left running here",
-     .about = "For Pods that `reprise run --keep` left, or whose `reprise run` was killed. A Pod that a running `reprise run`\n"
-              "drives is deleted there, with Ctrl-C.",
-     OPTIONS(delete_options), .min_operands = 1, .max_operands = -1, .flags = CLI_NODE | CLI_RUNTIME},
     {.name = "get", .run = cmd_get, .usage = "[OPTIONS] TYPE[,TYPE] [NAME...] | TYPE/NAME... | -f FILE", .summary = "show objects of the node's API",
      .about = API_TYPES, OPTIONS(get_options), .max_operands = -1, .flags = CLI_API},
     {.name = "describe", .run = cmd_describe, .usage = "[OPTIONS] TYPE [NAME or its beginning...] | TYPE/NAME... | -f FILE",
@@ -302,6 +335,20 @@ const CliCommand cli_commands[] = {
     {.name = "apply", .run = cmd_apply, .usage = "[OPTIONS] -f FILE...", .summary = "make objects of the node's API as manifests say",
      .about = "Server-side apply: what the manifests do not say stays as it is. Exit status: 0, or 1 when something failed.",
      OPTIONS(apply_options), .max_operands = 0, .flags = CLI_API},
+    {.name = "label", .run = cmd_label, .usage = "[OPTIONS] TYPE NAME... KEY=VALUE|KEY-... | TYPE/NAME... KEY=VALUE|KEY-...",
+     .summary = "set and remove labels of objects", .about = API_TYPES, OPTIONS(label_options), .min_operands = 1, .max_operands = -1,
+     .flags = CLI_API},
+    {.name = "annotate", .run = cmd_annotate, .usage = "[OPTIONS] TYPE NAME... KEY=VALUE|KEY-... | TYPE/NAME... KEY=VALUE|KEY-...",
+     .summary = "set and remove annotations of objects", .about = API_TYPES, OPTIONS(label_options), .min_operands = 1,
+     .max_operands = -1, .flags = CLI_API},
+    {.name = "patch", .run = cmd_patch, .usage = "[OPTIONS] TYPE NAME | TYPE/NAME | -f FILE -p PATCH", .summary = "change fields of an object",
+     .about = API_TYPES, OPTIONS(patch_options), .max_operands = -1, .flags = CLI_API},
+    {.name = "delete", .run = cmd_delete, .usage = "[OPTIONS] TYPE NAME... | TYPE/NAME... | -f FILE | TYPE -l LABELS | [NAMESPACE/]POD...",
+     .summary = "delete objects of the node's API, or Pods that run left here",
+     .about = "With a TYPE (pod, cm, ...) or -f, -l, --all: objects of the node's API, as kubectl deletes them.\n"
+              "Else Pods that `reprise run --keep` left, or whose `reprise run` was killed; one that a running `reprise run`\n"
+              "drives is deleted there, with Ctrl-C.",
+     OPTIONS(delete_options), .max_operands = -1, .flags = CLI_API | CLI_NODE | CLI_RUNTIME},
     {.name = "node", .run = cmd_node, .usage = "[OPTIONS] | --init [DIR]", .summary = "run the Pods of a directory, as a daemon",
      .about = "Files that come, change and go are Pods that are started, replaced and ended. SIGTERM leaves the Pods running and the next\n"
               "one takes them over; SIGHUP looks at the directory at once. One for each --root.",
@@ -359,8 +406,8 @@ const CliCommand cli_commands[] = {
     {.name = "version", .run = cmd_version, .usage = "[OPTIONS]", .summary = "print the version", OPTIONS(json_options)},
     {.name = "completion", .run = cmd_completion, .usage = "bash|zsh|fish", .summary = "print a shell's completion script",
      .min_operands = 1, .max_operands = 1},
-    {.name = "complete", .run = cmd_complete, .usage = "COMMAND [WORD...]", .summary = "print what may come next (the completions' helper)",
-     OPTIONS(complete_options), .max_operands = -1, .flags = CLI_HIDDEN | CLI_API},
+    {.name = "complete", .run = cmd_complete, .usage = "-- COMMAND WORD...", .summary = "print what may stand at the cursor (the completions' helper)",
+     .max_operands = -1, .flags = CLI_HIDDEN},
     {.name = "help", .run = cmd_help, .usage = "[COMMAND]", .summary = "show help", .max_operands = 2},
 };
 const size_t n_cli_commands = ARRAY_LEN(cli_commands);

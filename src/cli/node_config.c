@@ -46,6 +46,16 @@ static const struct NodeField {
     {"imageMaximumGCAge", "image-maximum-gc-age", NC_DURATION},
     {"containerLogMaxSize", "container-log-max-size", NC_QUANTITY},
     {"containerLogMaxFiles", "container-log-max-files", NC_COUNT},
+    {"apiSocket", "api-socket", NC_PATH},
+    {"bindAddress", "bind-address", NC_STRING},
+    {"securePort", "secure-port", NC_INTEGER},
+    {"tlsCertFile", "tls-cert-file", NC_PATH},
+    {"tlsPrivateKeyFile", "tls-private-key-file", NC_PATH},
+    {"clientCAFile", "client-ca-file", NC_PATH},
+    {"tokenAuthFile", "token-auth-file", NC_PATH},
+    {"maxConnections", "max-connections", NC_COUNT},
+    {"maxWatches", "max-watches", NC_COUNT},
+    {"maxStreams", "max-streams", NC_COUNT},
     {"logFormat", "log-format", NC_STRING},
     {"logLevel", "log-level", NC_STRING},
 };
@@ -159,6 +169,8 @@ static char *scalar_text(const struct NodeField *f, const CliOption *o, const js
         return NULL;
     }
     const char *text = json_string_value(v);
+    if (str_empty(text) && str_eq(f->json, "apiSocket"))
+        return mem_dup_str(""); /* no socket */
     if (str_empty(text))
         report_add(r, CAUSE_REQUIRED, f->json, "Required value: must not be empty");
     else if (f->kind == NC_PATH && text[0] != '/')
@@ -187,7 +199,7 @@ static void read_field(CliArgs *a, StrVec *keep, const char *key, const json_t *
         if (!text)
             return;
         strvec_add_take(keep, text);
-        if (*text)
+        if (*text || !map)
             cli_default(a, o, text);
         return;
     }

@@ -1,9 +1,9 @@
 #include "client/api.h"
 
 #include <curl/curl.h>
-#include <time.h>
 
 #include "client/fields.h"
+#include "os/fs.h"
 
 #define ANSWER_MAX ((size_t)256 << 20) /* of memory, before a client gives up on a list */
 
@@ -13,8 +13,8 @@ struct Transfer {
     ApiClient *api;
     CURL *easy;
     struct curl_slist *headers;
-    Str answer;         /* what is not for ops.data: all of a call, or the Status of a stream that was refused */
-    ApiStreamOps ops;   /* data NULL: a call */
+    Str answer;       /* what is not for ops.data: all of a call, or the Status of a stream that was refused */
+    ApiStreamOps ops; /* data NULL: a call */
     bool enough, too_large;
     char error[CURL_ERROR_SIZE];
 };
@@ -27,7 +27,7 @@ struct ApiClient {
     ApiConfig config;
 };
 
-/* --- what comes in -------------------------------------------------------------------------------------------------- */
+/* --- what comes in ------------------------------------------------------------------------------------------------ */
 
 static long code_of(CURL *easy)
 {
@@ -71,7 +71,7 @@ static size_t on_header(char *p, size_t size, size_t n, void *arg)
     return n;
 }
 
-/* --- transfers ------------------------------------------------------------------------------------------------------ */
+/* --- transfers ---------------------------------------------------------------------------------------------------- */
 
 static void transfer_free(Transfer *t)
 {
@@ -128,7 +128,8 @@ static Transfer *transfer_new(ApiClient *a, const ApiCall *c)
 
 static Err *cannot_connect(const ApiClient *a, int sys)
 {
-    const char *what = "is the daemon running? (systemctl status reprise; systemctl start reprise; or: sudo reprise node)";
+    const char *what =
+        "is the daemon running? (systemctl status reprise; systemctl start reprise; or: sudo reprise node)";
     if (sys == EACCES || sys == EPERM)
         what = "use sudo, or become a member of the socket's group (sudo usermod -aG reprise $USER) and log in again";
     SCOPED(mem_free) char *why = sys ? err_go_errno(sys) : mem_dup_str("cannot connect");
@@ -144,8 +145,10 @@ static Err *transfer_error(const Transfer *t, CURLcode code)
     if (code == CURLE_COULDNT_CONNECT)
         return cannot_connect(t->api, (int)sys);
     if (t->too_large)
-        return err_new(ERR_LIMIT, 0, "the answer is larger than %zu MiB: ask for less, or use --chunk-size", ANSWER_MAX >> 20);
-    return err_new(ERR_UNAVAILABLE, 0, "the connection to the API: %s", t->error[0] ? t->error : curl_easy_strerror(code));
+        return err_new(ERR_LIMIT, 0, "the answer is larger than %zu MiB: ask for less, or use --chunk-size",
+                       ANSWER_MAX >> 20);
+    return err_new(ERR_UNAVAILABLE, 0, "the connection to the API: %s",
+                   t->error[0] ? t->error : curl_easy_strerror(code));
 }
 
 static Err *answer_json(const Transfer *t, json_t **ret)
@@ -165,7 +168,8 @@ static Err *refused(const Transfer *t)
     if (!e)
         return api_status_error(status, code_of(t->easy));
     err_free(e);
-    return err_reason(err_new(ERR_UNAVAILABLE, 0, "HTTP status %ld: %.200s", code_of(t->easy), str_or(t->answer.p, "")), "-");
+    return err_reason(err_new(ERR_UNAVAILABLE, 0, "HTTP status %ld: %.200s", code_of(t->easy), str_or(t->answer.p, "")),
+                      "-");
 }
 
 Err *api_call(ApiClient *a, const ApiCall *c, long *ret_code, json_t **ret)
@@ -214,7 +218,7 @@ Err *api_list(ApiClient *a, const char *path, const char *accept, int64_t chunk,
     return NULL;
 }
 
-/* --- streams -------------------------------------------------------------------------------------------------------- */
+/* --- streams ------------------------------------------------------------------------------------------------------ */
 
 Err *api_stream(ApiClient *a, const ApiCall *c, const ApiStreamOps *ops)
 {
@@ -240,7 +244,7 @@ static void drop(ApiClient *a, Transfer *t)
     transfer_free(t);
 }
 
-static void drop_all(ApiClient *a)
+void api_stop(ApiClient *a)
 {
     while (a->streams)
         drop(a, a->streams);
@@ -264,25 +268,18 @@ static void end_done(ApiClient *a)
     }
 }
 
-static int64_t now(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * NS_PER_S + t.tv_nsec;
-}
-
 Err *api_run(ApiClient *a, int64_t timeout_ns)
 {
-    int64_t end = now() + timeout_ns;
+    int64_t end = os_monotonic_ns() + timeout_ns;
     while (a->streams) {
         int running, ready;
-        int64_t left_ms = timeout_ns < 0 ? 60000 : (end - now()) / NS_PER_MS;
+        int64_t left_ms = timeout_ns < 0 ? 60000 : (end - os_monotonic_ns()) / NS_PER_MS;
         (void)curl_multi_perform(a->multi, &running);
         end_done(a);
         if (!a->streams)
             break;
-        if (timeout_ns >= 0 && now() >= end) {
-            drop_all(a);
+        if (timeout_ns >= 0 && os_monotonic_ns() >= end) {
+            api_stop(a);
             return err_new(ERR_TIMEOUT, 0, "timed out waiting for the condition");
         }
         if (running)
@@ -291,7 +288,7 @@ Err *api_run(ApiClient *a, int64_t timeout_ns)
     return NULL;
 }
 
-/* --- watches -------------------------------------------------------------------------------------------------------- */
+/* --- watches ------------------------------------------------------------------------------------------------------ */
 
 static bool watch_line(ApiWatch *w, const char *line, size_t n)
 {
@@ -359,13 +356,16 @@ void api_watch_done(ApiWatch *w)
     w->failed = NULL;
 }
 
-/* --- life ----------------------------------------------------------------------------------------------------------- */
+/* --- life --------------------------------------------------------------------------------------------------------- */
 
 Err *api_client_new(const ApiConfig *c, ApiClient **ret)
 {
-    struct { char path[108]; } sun; /* unix(7) */
+    struct {
+        char path[108];
+    } sun; /* unix(7) */
     if (strlen(c->socket) >= sizeof sun.path)
-        return err_new(ERR_INVALID, 0, "the path of the API's socket is longer than %zu bytes: %s", sizeof sun.path - 1, c->socket);
+        return err_new(ERR_INVALID, 0, "the path of the API's socket is longer than %zu bytes: %s", sizeof sun.path - 1,
+                       c->socket);
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return err_new(ERR_UNSUPPORTED, 0, "libcurl cannot be set up");
     ApiClient *a = NEW(ApiClient);
@@ -383,7 +383,7 @@ void api_client_free(ApiClient *a)
 {
     if (!a)
         return;
-    drop_all(a);
+    api_stop(a);
     (void)curl_multi_cleanup(a->multi);
     curl_global_cleanup();
     strvec_done(&a->warned);

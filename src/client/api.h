@@ -48,6 +48,8 @@ typedef struct {
 MUST_USE Err *api_stream(ApiClient *a, const ApiCall *c, const ApiStreamOps *ops);
 /* Until all streams have ended. ERR_TIMEOUT after <timeout_ns> (negative = never): what still runs is dropped, without its end(). */
 MUST_USE Err *api_run(ApiClient *a, int64_t timeout_ns);
+/* Drops the streams that run, without their end(): api_run() is over then. */
+void api_stop(ApiClient *a);
 
 /* A watch: lines of {"type", "object"}. <event> as ApiStreamOps.data; a type ERROR ends the watch with its Status as the error. */
 typedef struct {

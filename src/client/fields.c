@@ -68,7 +68,8 @@ char *rfc1123(const char *time, char *buf)
 char *kind_lower(const json_t *object)
 {
     const char *version = at_str(object, "apiVersion"), *slash = strchr(version, '/');
-    char *s = slash ? mem_fmt("%s.%.*s", at_str(object, "kind"), (int)(slash - version), version) : mem_dup_str(at_str(object, "kind"));
+    char *s = slash ? mem_fmt("%s.%.*s", at_str(object, "kind"), (int)(slash - version), version)
+                    : mem_dup_str(at_str(object, "kind"));
     for (char *c = s; *c && *c != '.'; c++)
         *c = (char)tolower((unsigned char)*c);
     return s;

@@ -4,8 +4,8 @@
 
 #include "client/fields.h"
 
-#define DEPTH_MAX 32          /* of ranges and filters within each other */
-#define FOUND_MAX 1000000     /* values of one expression */
+#define DEPTH_MAX 32      /* of ranges and filters within each other */
+#define FOUND_MAX 1000000 /* values of one expression */
 
 typedef enum { STEP_FIELD, STEP_ALL, STEP_RECURSIVE, STEP_INDEX, STEP_FILTER, STEP_ROOT, STEP_LITERAL } StepKind;
 typedef struct {
@@ -48,7 +48,7 @@ typedef struct {
     int depth;
 } Parser;
 
-/* --- parsing -------------------------------------------------------------------------------------------------------- */
+/* --- parsing ------------------------------------------------------------------------------------------------------ */
 
 static Err *wrong(const Parser *p, const char *what)
 {
@@ -96,7 +96,8 @@ static Err *number(Parser *p, bool *has, int64_t *ret)
     blanks(p);
     errno = 0;
     *ret = strtoll(p->p, &end, 10);
-    *has = end != p->p && (isdigit((unsigned char)*p->p) || ((*p->p == '-' || *p->p == '+') && isdigit((unsigned char)p->p[1])));
+    *has = end != p->p &&
+           (isdigit((unsigned char)*p->p) || ((*p->p == '-' || *p->p == '+') && isdigit((unsigned char)p->p[1])));
     if (*has && errno)
         return wrong(p, "the number is too large");
     if (*has)
@@ -357,15 +358,18 @@ Err *jsonpath_parse(const char *text, JsonPath **ret)
 
 Err *jsonpath_parse_relaxed(const char *text, JsonPath **ret)
 {
-    while (isspace((unsigned char)*text))
-        text++;
-    if (*text == '{')
-        return jsonpath_parse(text, ret);
-    SCOPED(mem_free) char *full = mem_fmt("{%s%s}", *text == '.' || *text == '[' ? "" : ".", text);
+    size_t n = strlen(text);
+    bool braces = n >= 2 && text[0] == '{' && text[n - 1] == '}';
+    SCOPED(mem_free) char *inner = mem_dup_strn(braces ? text + 1 : text, braces ? n - 2 : n);
+    if (!*inner || strpbrk(inner, "{}"))
+        return err_new(ERR_INVALID, 0,
+                       "unexpected path string, expected a 'name1.name2' or '.name1.name2' or '{name1.name2}' or "
+                       "'{.name1.name2}'");
+    SCOPED(mem_free) char *full = mem_fmt("{%s%s}", strchr(".[$@", *inner) ? "" : ".", inner);
     return jsonpath_parse(full, ret);
 }
 
-/* --- evaluation ----------------------------------------------------------------------------------------------------- */
+/* --- evaluation --------------------------------------------------------------------------------------------------- */
 
 typedef struct {
     const json_t **v;
@@ -389,8 +393,7 @@ static Err *add_children(Found *f, const json_t *j)
     json_t *v;
     for (size_t i = 0; !e && i < json_array_size(j); i++)
         e = found_add(f, json_array_get(j, i));
-    json_object_foreach((json_t *)(uintptr_t)j, key, v)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)j, key, v) {
         if (!e)
             e = found_add(f, v);
     }
@@ -398,12 +401,16 @@ static Err *add_children(Found *f, const json_t *j)
 }
 
 /* The value and all below it that have members, in document order. */
-static Err *add_below(Found *f, const json_t *j)
+static Err *add_below(Found *f,
+                      const json_t *j) // NOLINT(misc-no-recursion): no deeper than the value, which the parser bounds
 {
-    size_t from = f->n;
-    Err *e = found_add(f, j);
-    for (size_t i = from; !e && i < f->n; i++)
-        e = add_children(f, f->v[i]);
+    Found children = {0};
+    Err *e = add_children(&children, j);
+    if (!e && children.n)
+        e = found_add(f, j);
+    for (size_t i = 0; !e && i < children.n; i++)
+        e = add_below(f, children.v[i]);
+    free(children.v);
     return e;
 }
 
@@ -415,13 +422,15 @@ static Err *pick_from(Found *out, const Pick *k, const json_t *j)
     }
     if (!json_is_array(j))
         return err_new(ERR_INVALID, 0, "jsonpath: [%lld] of what is no list", (long long)k->from);
-    int64_t n = (int64_t)json_array_size(j), from = k->has_from ? k->from : 0, to = k->has_to ? k->to : n, step = k->has_step ? k->step : 1;
+    int64_t n = (int64_t)json_array_size(j), from = k->has_from ? k->from : 0, to = k->has_to ? k->to : n,
+            step = k->has_step ? k->step : 1;
     if (from < 0)
         from += n;
     if (k->is_single)
-        return from >= 0 && from < n ? found_add(out, json_array_get(j, (size_t)from))
-                                     : err_new(ERR_INVALID, 0, "jsonpath: array index out of bounds: index %lld, length %lld",
-                                               (long long)k->from, (long long)n);
+        return from >= 0 && from < n
+                   ? found_add(out, json_array_get(j, (size_t)from))
+                   : err_new(ERR_INVALID, 0, "jsonpath: array index out of bounds: index %lld, length %lld",
+                             (long long)k->from, (long long)n);
     if (to < 0)
         to += n;
     if (step <= 0)
@@ -464,7 +473,8 @@ static bool holds(const char *op, int c)
     return op[0] == '<' ? c < 0 || (op[1] && c == 0) : c > 0 || (op[1] && c == 0);
 }
 
-static Err *filter(const Step *s, const json_t *root, const json_t *list, Found *out) // NOLINT(misc-no-recursion): DEPTH_MAX
+static Err *filter(const Step *s, const json_t *root, const json_t *list,
+                   Found *out) // NOLINT(misc-no-recursion): DEPTH_MAX
 {
     Err *e = NULL;
     for (size_t i = 0; !e && i < json_array_size(list); i++) {
@@ -482,9 +492,10 @@ static Err *filter(const Step *s, const json_t *root, const json_t *list, Found 
     return e;
 }
 
-static Err *step_one(const Step *s, const json_t *root, const json_t *j, Found *out) // NOLINT(misc-no-recursion): DEPTH_MAX
+/* <pick>: of STEP_INDEX, one of the union. */
+static Err *step_one(const Step *s, const Pick *pick, const json_t *root, const json_t *j,
+                     Found *out) // NOLINT(misc-no-recursion): DEPTH_MAX
 {
-    Err *e = NULL;
     const json_t *v;
     switch (s->kind) {
     case STEP_FIELD:
@@ -495,9 +506,7 @@ static Err *step_one(const Step *s, const json_t *root, const json_t *j, Found *
     case STEP_RECURSIVE:
         return add_below(out, j);
     case STEP_INDEX:
-        for (size_t i = 0; !e && i < s->n_picks; i++)
-            e = pick_from(out, &s->picks[i], j);
-        return e;
+        return pick_from(out, pick, j);
     case STEP_FILTER:
         return filter(s, root, j, out);
     case STEP_ROOT:
@@ -508,14 +517,18 @@ static Err *step_one(const Step *s, const json_t *root, const json_t *j, Found *
     return NULL;
 }
 
-static Err *eval(const Path *path, const json_t *root, const json_t *value, Found *out) // NOLINT(misc-no-recursion): DEPTH_MAX
+static Err *eval(const Path *path, const json_t *root, const json_t *value,
+                 Found *out) // NOLINT(misc-no-recursion): DEPTH_MAX
 {
     Found now = {0};
     Err *e = found_add(&now, value);
     for (size_t i = 0; !e && i < path->n; i++) {
+        const Step *s = &path->v[i];
         Found next = {0};
-        for (size_t k = 0; !e && k < now.n; k++)
-            e = step_one(&path->v[i], root, now.v[k], &next);
+        /* ['a','b']: all a, then all b */
+        for (size_t u = 0; u < (s->kind == STEP_INDEX ? s->n_picks : 1); u++)
+            for (size_t k = 0; !e && k < now.n; k++)
+                e = step_one(s, s->picks ? &s->picks[u] : NULL, root, now.v[k], &next);
         free(now.v);
         now = next;
     }
@@ -523,7 +536,8 @@ static Err *eval(const Path *path, const json_t *root, const json_t *value, Foun
     return e;
 }
 
-static Err *print_items(const Items *l, const json_t *root, const json_t *value, Str *out) // NOLINT(misc-no-recursion): DEPTH_MAX
+static Err *print_items(const Items *l, const json_t *root, const json_t *value,
+                        Str *out) // NOLINT(misc-no-recursion): DEPTH_MAX
 {
     Err *e = NULL;
     for (const Item *i = l->v; !e && i < l->v + l->n; i++) {
@@ -567,7 +581,7 @@ Err *jsonpath_find(const JsonPath *p, const json_t *value, json_t **ret)
     return e;
 }
 
-/* --- life ----------------------------------------------------------------------------------------------------------- */
+/* --- life --------------------------------------------------------------------------------------------------------- */
 
 static void path_done(Path *p) // NOLINT(misc-no-recursion): DEPTH_MAX
 {

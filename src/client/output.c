@@ -13,7 +13,8 @@ static Err *parse_columns(const char *text, Output *o)
         SCOPED(mem_free) char *one = mem_dup_strn(text, n);
         char *colon = strchr(one, ':');
         if (!colon || !colon[1])
-            return err_new(ERR_INVALID, 0, "unexpected custom-columns spec: %s, expected <header>:<json-path-expr>", one);
+            return err_new(ERR_INVALID, 0, "unexpected custom-columns spec: %s, expected <header>:<json-path-expr>",
+                           one);
         *colon = '\0';
         o->columns = mem_grow(o->columns, o->headers.n + 1, sizeof *o->columns);
         Err *e = jsonpath_parse_relaxed(colon + 1, &o->columns[o->headers.n]);
@@ -27,8 +28,10 @@ static Err *parse_columns(const char *text, Output *o)
 
 Err *output_parse(const char *text, Output *ret)
 {
-    static const struct { const char *name; OutForm form; } forms[] = {
-        {"wide", OUT_WIDE}, {"json", OUT_JSON}, {"yaml", OUT_YAML}, {"name", OUT_NAME}};
+    static const struct {
+        const char *name;
+        OutForm form;
+    } forms[] = {{"wide", OUT_WIDE}, {"json", OUT_JSON}, {"yaml", OUT_YAML}, {"name", OUT_NAME}};
     *ret = (Output){.tabs = TABS_TABLE};
     if (str_empty(text))
         return NULL;
@@ -46,7 +49,9 @@ Err *output_parse(const char *text, Output *ret)
         return parse_columns(text + 15, ret);
     }
     return err_new(ERR_INVALID, 0,
-                   "unable to match a printer suitable for the output format \"%s\", allowed formats are: custom-columns,json,jsonpath,name,wide,yaml", text);
+                   "unable to match a printer suitable for the output format \"%s\", allowed formats are: "
+                   "custom-columns,json,jsonpath,name,wide,yaml",
+                   text);
 }
 
 void output_done(Output *o)
@@ -158,10 +163,11 @@ Err *output_print(Output *o, const json_t *object, Str *out)
 
 json_t *list_of(json_t *items)
 {
-    return json_pack("{s:s, s:o, s:s, s:{s:s}}", "apiVersion", "v1", "items", items, "kind", "List", "metadata", "resourceVersion", "");
+    return json_pack("{s:s, s:o, s:s, s:{s:s}}", "apiVersion", "v1", "items", items, "kind", "List", "metadata",
+                     "resourceVersion", "");
 }
 
-/* --- --sort-by ------------------------------------------------------------------------------------------------------ */
+/* --- --sort-by ---------------------------------------------------------------------------------------------------- */
 
 typedef struct {
     json_t *item, *key; /* key NULL: it has none */
@@ -199,7 +205,8 @@ Err *items_sort(json_t *items, const JsonPath *path)
     for (size_t i = 0; i < n && !e; i++) {
         SCOPED(json_unref) json_t *found = NULL;
         json_t *item = json_array_get(items, i);
-        const json_t *object = json_object_get(item, "cells") ? json_object_get(item, "object") : item; /* a Table's row */
+        const json_t *object =
+            json_object_get(item, "cells") ? json_object_get(item, "object") : item; /* a Table's row */
         e = jsonpath_find(path, object, &found);
         v[i] = (Sortable){json_incref(item), json_incref(json_array_get(found, 0)), i};
         any = any || v[i].key;

@@ -37,9 +37,9 @@ Err *api_status_error(const json_t *status, long code)
     const char *reason = at_str(status, "reason"), *message = at_str(status, "message");
     if (!str_eq(at_str(status, "kind"), "Status"))
         return err_reason(err_new(ERR_UNAVAILABLE, 0, "the server answered with HTTP status %ld", code), NO_REASON);
-    ErrKind kind = str_eq(reason, "NotFound")                                ? ERR_NOT_FOUND
+    ErrKind kind = str_eq(reason, "NotFound")                                      ? ERR_NOT_FOUND
                    : str_eq(reason, "AlreadyExists") || str_eq(reason, "Conflict") ? ERR_EXISTS
-                                                                             : ERR_UNAVAILABLE;
+                                                                                   : ERR_UNAVAILABLE;
     if (str_eq(reason, "Invalid")) {
         SCOPED(mem_free) char *text = invalid_text(status);
         return err_reason(err_new(kind, 0, "%s", text), reason);

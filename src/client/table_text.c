@@ -78,7 +78,10 @@ static void add_cell(Str *s, const char *text)
 
 static const char *event_text(const char *event)
 {
-    return str_eq(event, "ADDED") ? "ADDED   " : str_eq(event, "DELETED") ? "DELETED " : str_eq(event, "ERROR") ? "ERROR   " : event;
+    return str_eq(event, "ADDED")     ? "ADDED   "
+           : str_eq(event, "DELETED") ? "DELETED "
+           : str_eq(event, "ERROR")   ? "ERROR   "
+                                      : event;
 }
 
 static void print_row(const TablePrinter *p, const json_t *row, const char *event, Str *s)
@@ -100,7 +103,8 @@ static void print_row(const TablePrinter *p, const json_t *row, const char *even
             named = true;
         if (!shown(p, column))
             continue;
-        SCOPED(mem_free) char *text = json_is_null(json_array_get(cells, i)) ? mem_dup_str("") : value_text(json_array_get(cells, i));
+        SCOPED(mem_free)
+        char *text = json_is_null(json_array_get(cells, i)) ? mem_dup_str("") : value_text(json_array_get(cells, i));
         separate(s, &first);
         if (is_name && p->kind)
             str_fmt(s, "%s/", p->kind);

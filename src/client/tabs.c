@@ -1,5 +1,5 @@
-/* tabs.c - text/tabwriter's algorithm: a block of lines that share a column is found, its width set, and the columns to the right
- * of it are done within the block. */
+/* tabs.c - text/tabwriter's algorithm: a block of lines that share a column is found, its width set, and the columns to
+ * the right of it are done within the block. */
 #include "client/tabs.h"
 
 typedef struct {

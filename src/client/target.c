@@ -102,7 +102,8 @@ static Err *add_pair(Targets *t, const char *word)
 static Err *parse_pairs(const char *const *words, size_t n, bool selected, Targets *t)
 {
     if (selected)
-        return err_new(ERR_INVALID, 0, "selectors and the all flag cannot be used when passing resource/name arguments");
+        return err_new(ERR_INVALID, 0,
+                       "selectors and the all flag cannot be used when passing resource/name arguments");
     Err *e = NULL;
     for (size_t i = 0; !e && i < n; i++)
         e = add_pair(t, words[i]);
@@ -133,9 +134,11 @@ Err *targets_parse(const char *const *words, size_t n, bool selected, Targets *r
     if (slashes && slashes == n)
         return parse_pairs(words, n, selected, ret);
     if (slashes)
-        return err_new(ERR_INVALID, 0,
-                       "there is no need to specify a resource type as a separate argument when passing arguments in resource/name form "
-                       "(e.g. 'reprise get resource/<resource_name>' instead of 'reprise get resource resource/<resource_name>'");
+        return err_new(
+            ERR_INVALID, 0,
+            "there is no need to specify a resource type as a separate argument when passing arguments in "
+            "resource/name form "
+            "(e.g. 'reprise get resource/<resource_name>' instead of 'reprise get resource resource/<resource_name>'");
     if (n > 1)
         return parse_names(words, n, selected, ret);
     return n ? add_types(ret, words[0]) : NULL;
@@ -147,19 +150,24 @@ static Err *add_one(Targets *t, const json_t *doc, const char *source, const cha
     SCOPED(mem_free) char *group = slash ? mem_dup_strn(version, (size_t)(slash - version)) : mem_dup_str("");
     const KubeKind *k = NULL;
     if (!*version || !*kind)
-        return err_new(ERR_INVALID, 0, "%s: Object '%s' is missing in the document", source, *kind ? "apiVersion" : "Kind");
+        return err_new(ERR_INVALID, 0, "%s: Object '%s' is missing in the document", source,
+                       *kind ? "apiVersion" : "Kind");
     for (size_t i = 0; i < KUBE_KIND_N && !k; i++)
-        if (str_eq(kube_kinds[i].kind, kind) && str_eq(kube_kinds[i].group, group) && str_eq(slash ? slash + 1 : version, "v1"))
+        if (str_eq(kube_kinds[i].kind, kind) && str_eq(kube_kinds[i].group, group) &&
+            str_eq(slash ? slash + 1 : version, "v1"))
             k = &kube_kinds[i];
     if (!k)
-        return err_new(ERR_INVALID, 0, "resource mapping not found for name: \"%s\" namespace: \"%s\" from \"%s\": no matches for kind \"%s\" in version \"%s\"",
+        return err_new(ERR_INVALID, 0,
+                       "resource mapping not found for name: \"%s\" namespace: \"%s\" from \"%s\": no matches for kind "
+                       "\"%s\" in version \"%s\"",
                        at_str(doc, "metadata.name"), at_str(doc, "metadata.namespace"), source, kind, version);
     if (!*at_str(doc, "metadata.name"))
         return err_new(ERR_INVALID, 0, "%s: %s: resource name may not be empty", source, kind);
     const char *own = at_str(doc, "metadata.namespace");
     if (k->namespaced && *own && enforced && !str_eq(own, namespace_))
         return err_new(ERR_INVALID, 0,
-                       "the namespace from the provided object \"%s\" does not match the namespace \"%s\". You must pass '--namespace=%s' to perform this operation.",
+                       "the namespace from the provided object \"%s\" does not match the namespace \"%s\". You must "
+                       "pass '--namespace=%s' to perform this operation.",
                        own, namespace_, own);
     Target *one = add(t, k, at_str(doc, "metadata.name"));
     one->namespace_ = k->namespaced ? mem_dup_str(*own ? own : namespace_) : NULL;

@@ -1,47 +1,19 @@
 #include "daemon/daemon.h"
 
 #include <signal.h>
-#include <sys/stat.h>
-#include <sys/utsname.h>
 
-#include "agent/agent.h"
-#include "agent/dump.h"
-#include "daemon/housekeeping.h"
+#include "api/codec.h"
+#include "daemon/daemon_priv.h"
 #include "daemon/sdnotify.h"
-#include "daemon/static_files.h"
 #include "daemon/static_pod.h"
-#include "node/allocatable.h"
 #include "os/fs.h"
-#include "plan/admit.h"
 
 #define SCAN_MS 20000      /* the kubelet's fileCheckFrequency */
-#define SETTLE_MS 250      /* after a change in the directory: a little longer than STATIC_QUIET_NS */
-#define RETRY_MS 2000      /* of what could not be removed */
+#define RETRY_MS 2000      /* of what could not be removed or stored */
+#define KEEP_MS 10000      /* between two looks at what has expired in the store, and at the runtime (the kubelet: 5 s) */
+#define SWEEP_MAX 1000     /* Events that go in one of them */
 
-typedef struct {
-    char *uid, *phase;
-    DumpServer *dump;
-    LogRate rate;
-} Tracked;
-
-typedef struct {
-    DaemonConfig c;
-    Agent *agent;
-    Housekeeping *house;
-    StaticFiles files;
-    LIST_OF(Tracked) pods;
-    StrVec said; /* what stands in the way of Pods of files, as it was logged: each once, as long as it does */
-    uv_signal_t signals[3];
-    uv_timer_t scan, settle, act, watchdog;
-    uv_fs_event_t watch;
-    bool watching;
-    dev_t watch_dev;
-    ino_t watch_ino;
-    unsigned open_handles;
-    char *status; /* as told to systemd */
-} Daemon;
-
-static Tracked *tracked(Daemon *d, const char *uid)
+Tracked *tracked(Daemon *d, const char *uid)
 {
     LIST_EACH(t, &d->pods)
         if (str_eq(t->uid, uid))
@@ -49,20 +21,18 @@ static Tracked *tracked(Daemon *d, const char *uid)
     return NULL;
 }
 
-static char *full_name(const Pod *p)
+char *pod_key(const Pod *p)
 {
     return mem_fmt("%s/%s", p->metadata.namespace_, p->metadata.name);
 }
 
 /* --- what the agent tells ---------------------------------------------------------------------------------------------- */
 
-static void act_soon(Daemon *d, uint64_t ms);
-
 static void track(Daemon *d, const Pod *p)
 {
     Tracked *t = LIST_ADD(&d->pods);
-    t->uid = mem_dup_str(p->metadata.uid);
-    t->phase = mem_dup_str(p->status.phase);
+    *t = (Tracked){.uid = mem_dup_str(p->metadata.uid), .phase = mem_dup_str(p->status.phase), .status_owed = true};
+    restarts_adopt(d, t, p);
     Err *e = dump_serve(d->agent, d->c.loop, d->c.run_dir, t->uid, &t->dump);
     if (e)
         log_error(d->c.log, "no socket for debug dump", p->metadata.name, e);
@@ -73,6 +43,8 @@ static void tracked_done(Tracked *t)
     dump_close(t->dump);
     free(t->uid);
     free(t->phase);
+    free(t->restart_container);
+    free(t->restart_rule);
 }
 
 static void untrack(Daemon *d, const char *uid)
@@ -84,6 +56,7 @@ static void untrack(Daemon *d, const char *uid)
     *t = d->pods.v[--d->pods.n];
 }
 
+/* Told when there is time: after kills and starts, never before them. */
 static void on_pod(void *arg, const char *type, const Pod *p, int64_t now_ns)
 {
     Daemon *d = arg;
@@ -92,14 +65,18 @@ static void on_pod(void *arg, const char *type, const Pod *p, int64_t now_ns)
     if (str_eq(type, "ADDED"))
         track(d, p);
     Tracked *t = tracked(d, p->metadata.uid);
-    SCOPED(mem_free) char *name = full_name(p);
+    SCOPED(mem_free) char *name = pod_key(p);
     if (t && str_eq(type, "MODIFIED") && !str_eq(t->phase, p->status.phase)) {
         mem_set_str(&t->phase, p->status.phase);
         LogField f[] = {{"pod", name}, {"uid", t->uid}, {"phase", t->phase}, {"reason", p->status.reason}, {"message", p->status.message}};
         log_line(d->c.log, LOG_INFO, now_ns, "phase", f, ARRAY_LEN(f));
     }
+    if (t)
+        restarts_note(d, t, p, now_ns);
     if (str_eq(type, "DELETED"))
         LOG(d->c.log, LOG_INFO, "pod removed", {"pod", name}, {"uid", p->metadata.uid});
+    else
+        (void)pod_status_write(d, p); /* what cannot be stored is owed */
 }
 
 static void on_event(void *arg, const Pod *p, bool warning, const char *reason, const char *message, const char *container,
@@ -108,197 +85,58 @@ static void on_event(void *arg, const Pod *p, bool warning, const char *reason, 
     Daemon *d = arg;
     if (d->house)
         housekeeping_event(d->house, p, reason, message, container);
+    recorder_pod_event(d->events, p, EVENTS_KUBELET, warning, reason, message, container, now_ns);
     Tracked *t = tracked(d, p->metadata.uid);
     uint64_t left_out = 0;
     if (t && !log_rate(&t->rate, os_monotonic_ns(), &left_out))
         return;
-    SCOPED(mem_free) char *name = full_name(p);
+    SCOPED(mem_free) char *name = pod_key(p);
     SCOPED(mem_free) char *count = left_out ? mem_fmt("%llu", (unsigned long long)left_out) : NULL;
     LogField f[] = {{"pod", name}, {"uid", p->metadata.uid}, {"container", container}, {"reason", reason}, {"suppressed", count}};
     log_line(d->c.log, warning ? LOG_WARN : LOG_INFO, now_ns, message, f, ARRAY_LEN(f));
 }
 
+/* A Pod is not forgotten in the middle of the agent's turn. */
 static void on_done(void *arg, const Pod *p)
 {
-    (void)p;
-    act_soon(arg, 0); /* a Pod is not forgotten in the middle of the agent's turn */
+    Daemon *d = arg;
+    pod_dirty(d, p->metadata.namespace_, p->metadata.name);
+    d->static_dirty = d->static_dirty || pod_is_static(p);
+    d->schedule = d->claims_dirty = true;
+    act_soon(d, 0);
 }
 
-/* --- what is and what should be ---------------------------------------------------------------------------------------- */
-
-typedef LIST_OF(const Pod *) PodRefs;
-
-static const Pod *ref_named(const PodRefs *l, const Pod *p)
-{
-    LIST_EACH(x, l)
-        if (str_eq((*x)->metadata.name, p->metadata.name) && str_eq((*x)->metadata.namespace_, p->metadata.namespace_))
-            return *x;
-    return NULL;
-}
-
-static bool ref_uid(const PodRefs *l, const char *uid)
-{
-    LIST_EACH(x, l)
-        if (str_eq((*x)->metadata.uid, uid))
-            return true;
-    return false;
-}
-
-/* Takes <text>. Said if it was not in the way before. */
-static void in_the_way(Daemon *d, StrVec *now, const Pod *p, char *text)
-{
-    SCOPED(mem_free) char *name = full_name(p);
-    char *key = mem_fmt("%s %s: %s", name, p->metadata.uid, text);
-    if (!strvec_has(&d->said, key))
-        LOG(d->c.log, LOG_ERROR, "pod not started", {"pod", name}, {"uid", p->metadata.uid}, {"err", text});
-    strvec_add_take(now, key);
-    free(text);
-}
-
-/* The Pods that the files want. Of two with one name, the one that is here already, else the first: a second file does not end what
- * runs. */
-static void wanted(Daemon *d, PodRefs *out, StrVec *now)
-{
-    for (int pass = 0; pass < 2; pass++)
-        LIST_EACH(f, &d->files.files)
-            LIST_EACH(p, &f->objects.pods) {
-                const Pod *here = agent_pod_get(d->agent, (*p)->metadata.uid);
-                bool runs = here && !here->metadata.deletion_timestamp.set;
-                if (runs != (pass == 0))
-                    continue;
-                if (ref_named(out, *p))
-                    in_the_way(d, now, *p, mem_fmt("%s: another file has a Pod of that name", f->path));
-                else
-                    *LIST_ADD(out) = *p;
-            }
-}
-
-static void forget(Daemon *d, const char *uid)
+void forget_pod(Daemon *d, const char *uid)
 {
     Tracked *t = tracked(d, uid);
     if (t)
         dump_close(MOVE(t->dump, NULL));
-    Err *e = agent_pod_forget(d->agent, uid);
-    if (!e) {
-        untrack(d, uid);
-        return;
-    }
-    log_error(d->c.log, "remove what is left of a pod", uid, e);
-    act_soon(d, RETRY_MS);
-}
-
-/* Ends what no file wants any more, and removes what has ended so. */
-static void end_unwanted(Daemon *d, const PodRefs *want)
-{
-    SCOPED(strvec_done) StrVec uids = {0};
-    for (size_t i = 0; i < agent_pod_count(d->agent); i++)
-        strvec_add(&uids, agent_pod_at(d->agent, i)->metadata.uid);
-    for (size_t i = 0; i < uids.n; i++) {
-        const Pod *p = agent_pod_get(d->agent, uids.v[i]);
-        if (!p->metadata.deletion_timestamp.set && pod_is_static(p) && !ref_uid(want, uids.v[i])) {
-            SCOPED(mem_free) char *name = full_name(p);
-            LOG(d->c.log, LOG_INFO, "pod deleted: its file is gone or has another", {"pod", name}, {"uid", uids.v[i]});
-            err_free(agent_pod_delete(d->agent, uids.v[i], -1));
-        }
-        if (p->metadata.deletion_timestamp.set && agent_pod_is_done(d->agent, uids.v[i]))
-            forget(d, uids.v[i]);
-    }
-}
-
-static void admit(Daemon *d, Pod *p)
-{
-    struct utsname u = {0};
-    (void)uname(&u);
-    SCOPED(mem_free) char *arch = mem_dup_str(str_eq(u.machine, "x86_64") ? "amd64" : str_eq(u.machine, "aarch64") ? "arm64" : u.machine);
-    StrPair pairs[] = {{(char[]){"kubernetes.io/arch"}, arch},
-                       {(char[]){"kubernetes.io/hostname"}, p->spec.node_name},
-                       {(char[]){"kubernetes.io/os"}, (char[]){"linux"}}};
-    StrMap labels = {ARRAY_LEN(pairs), pairs};
-    AdmitNode node = {
-        .name = d->c.node_name,
-        .labels = &labels,
-        .cpu_milli = node_cpu_milli() - d->c.reserved_cpu_milli,
-        .memory_bytes = node_memory_bytes() - d->c.reserved_memory_bytes,
-        .storage_bytes = node_storage_bytes(d->c.root),
-        .max_pods = d->c.max_pods,
-        .pressure = housekeeping_pressure(d->house),
-    };
-    PodRefs others = {0};
-    for (size_t i = 0; i < agent_pod_count(d->agent); i++)
-        *LIST_ADD(&others) = agent_pod_at(d->agent, i);
-    const char *reason = plan_admit(p, others.v, others.n, &node);
-    if (reason) {
-        SCOPED(mem_free) char *name = full_name(p);
-        LOG(d->c.log, LOG_WARN, p->status.message, {"pod", name}, {"uid", p->metadata.uid}, {"reason", reason});
-    }
-    free(others.v);
-}
-
-static void add_wanted(Daemon *d, const Pod *p, const Objects *objects, StrVec *now)
-{
-    const char *uid = p->metadata.uid;
-    if (agent_pod_get(d->agent, uid)) {
-        Err *e = agent_pod_objects(d->agent, uid, objects);
-        if (e)
-            log_error(d->c.log, "objects of a pod", p->metadata.name, e);
-        return;
-    }
-    const Pod *other = agent_pod_find(d->agent, p->metadata.namespace_, p->metadata.name);
-    if (other) {
-        if (!other->metadata.deletion_timestamp.set)
-            in_the_way(d, now, p, mem_fmt("a Pod of that name runs here, uid %s", other->metadata.uid));
-        return; /* the one of before ends first */
-    }
-    Pod *mine = api_copy(&type_Pod, p);
-    admit(d, mine);
-    const Pod *added;
-    bool adopted;
-    SCOPED(err_free) Err *e = agent_pod_add(d->agent, mine, objects, &added, &adopted);
+    const Pod *p = agent_pod_get(d->agent, uid);
+    SCOPED(mem_free) char *namespace_ = mem_dup_str(p->metadata.namespace_);
+    SCOPED(mem_free) char *name = mem_dup_str(p->metadata.name);
+    SCOPED(mem_free) char *mine = mem_dup_str(uid);
+    Err *e = agent_pod_forget(d->agent, mine);
     if (e) {
-        in_the_way(d, now, p, err_text(e));
+        log_error(d->c.log, "remove what is left of a pod", name, e);
+        pod_dirty(d, namespace_, name);
+        retry_later(d);
         return;
     }
-    SCOPED(mem_free) char *name = full_name(added);
-    LOG(d->c.log, LOG_INFO, "pod added", {"pod", name}, {"uid", uid}, {"source", "file"});
+    err_free(objstore_restart_forget(d->store, mine));
+    untrack(d, mine);
+    pod_dirty(d, namespace_, name); /* the next one of that name may come */
+    d->mirrors_dirty = d->claims_dirty = d->schedule = d->static_dirty = true;
+    act_soon(d, 0);
 }
 
-static void tell_status(Daemon *d)
-{
-    size_t running = 0;
-    for (size_t i = 0; i < agent_pod_count(d->agent); i++)
-        running += str_eq(agent_pod_at(d->agent, i)->status.phase, "Running");
-    SCOPED(mem_free) char *text = mem_fmt("STATUS=%zu Pods, %zu running; %zu manifests broken", agent_pod_count(d->agent), running,
-                                          static_files_broken(&d->files));
-    if (str_eq(text, d->status))
-        return;
-    mem_set_str(&d->status, text);
-    sd_notify_send(d->c.notify_fd, text);
-}
-
-/* Makes what is what should be, as far as it can be done now; what ends later brings us back. */
-static void reconcile(Daemon *d)
-{
-    PodRefs want = {0};
-    StrVec now = {0};
-    Objects objects;
-    wanted(d, &want, &now);
-    static_files_objects(&d->files, &objects);
-    end_unwanted(d, &want);
-    LIST_EACH(p, &want)
-        add_wanted(d, *p, &objects, &now);
-    static_files_view_done(&objects);
-    free(want.v);
-    strvec_done(&d->said);
-    d->said = now;
-    tell_status(d);
-}
+/* --- timers -------------------------------------------------------------------------------------------------------------- */
 
 static void on_act(uv_timer_t *t)
 {
     reconcile(t->data);
 }
 
-static void act_soon(Daemon *d, uint64_t ms)
+void act_soon(Daemon *d, uint64_t ms)
 {
     if (uv_is_active((uv_handle_t *)&d->act) && uv_timer_get_due_in(&d->act) <= ms)
         return;
@@ -306,64 +144,45 @@ static void act_soon(Daemon *d, uint64_t ms)
     (void)uv_timer_start(&d->act, on_act, ms, 0);
 }
 
-/* --- the directory ----------------------------------------------------------------------------------------------------- */
-
-static void on_report(void *arg, const char *file, const char *text)
+static void on_retry(uv_timer_t *t)
 {
-    const Daemon *d = arg;
-    const char *path = file ? file : d->files.dir;
-    if (text)
-        LOG(d->c.log, file ? LOG_ERROR : LOG_WARN, file ? "manifest is broken" : "manifest directory", {"file", path}, {"err", text});
-    else
-        LOG(d->c.log, LOG_INFO, file ? "manifest is sound again" : "manifest directory is there", {"file", path});
-}
-
-static void on_settled(uv_timer_t *t);
-
-static void on_watch(uv_fs_event_t *h, const char *name, int events, int status)
-{
-    (void)events;
-    Daemon *d = h->data;
-    if (status < 0 || (name && name[0] == '.')) /* the kubelet, too: editors' own files */
-        return;
-    uv_update_time(d->c.loop);
-    (void)uv_timer_start(&d->settle, on_settled, SETTLE_MS, 0);
-}
-
-/* The directory may come, go, and be another one: what is watched is an inode. */
-static void watch_dir(Daemon *d)
-{
-    struct stat st;
-    bool there = stat(d->files.dir, &st) == 0;
-    if (d->watching && there && st.st_dev == d->watch_dev && st.st_ino == d->watch_ino)
-        return;
-    if (MOVE(d->watching, false))
-        (void)uv_fs_event_stop(&d->watch);
-    if (!there)
-        return;
-    d->watching = uv_fs_event_start(&d->watch, on_watch, d->files.dir, 0) == 0; /* else the rescan has to do */
-    d->watch_dev = st.st_dev;
-    d->watch_ino = st.st_ino;
-}
-
-static void scan(Daemon *d)
-{
-    bool changed, again;
-    watch_dir(d); /* before the look: nothing that comes in between is missed */
-    static_files_scan(&d->files, &changed, &again);
-    if (again)
-        (void)uv_timer_start(&d->settle, on_settled, SETTLE_MS, 0);
+    Daemon *d = t->data;
+    all_dirty(d);
     reconcile(d);
 }
 
-static void on_settled(uv_timer_t *t)
+void retry_later(Daemon *d)
 {
-    scan(t->data);
+    if (uv_is_active((uv_handle_t *)&d->retry))
+        return;
+    uv_update_time(d->c.loop);
+    (void)uv_timer_start(&d->retry, on_retry, RETRY_MS, 0);
 }
 
 static void on_scan(uv_timer_t *t)
 {
-    scan(t->data);
+    manifests_scan(t->data);
+}
+
+/* Events that have lived their hour go; when nothing was written since the last look, the journal goes into the database. */
+static void on_keep(uv_timer_t *t)
+{
+    Daemon *d = t->data;
+    int64_t next, rv;
+    size_t n;
+    runtime_look(d);
+    err_free(objstore_sweep(d->store, os_now_ns(), SWEEP_MAX, &n, &next));
+    rv = objstore_rv(d->store);
+    if (rv == d->quiet_rv && rv != d->checkpoint_rv && !agent_is_busy(d->agent)) {
+        err_free(objstore_checkpoint(d->store));
+        d->checkpoint_rv = rv;
+    }
+    d->quiet_rv = rv;
+    if (os_monotonic_ns() >= d->heartbeat_ns) {
+        node_object_heartbeat(d->node);
+        runtime_look_images(d);
+        d->heartbeat_ns = os_monotonic_ns() + NODE_HEARTBEAT_NS;
+    }
 }
 
 /* --- signals, watchdog --------------------------------------------------------------------------------------------------- */
@@ -373,7 +192,7 @@ static void on_signal(uv_signal_t *h, int sig)
     Daemon *d = h->data;
     if (sig == SIGHUP) {
         LOG(d->c.log, LOG_INFO, "SIGHUP: looking at the manifests");
-        scan(d);
+        manifests_scan(d);
         return;
     }
     LOG(d->c.log, LOG_INFO, "ending; the Pods go on", {"signal", sig == SIGTERM ? "SIGTERM" : "SIGINT"});
@@ -386,10 +205,12 @@ static void on_watchdog(uv_timer_t *t)
     sd_notify_send(((Daemon *)t->data)->c.notify_fd, "WATCHDOG=1");
 }
 
+#define TIMERS(d) {&(d)->scan, &(d)->settle, &(d)->act, &(d)->watchdog, &(d)->retry, &(d)->keep}
+
 static void open_handles(Daemon *d)
 {
     static const int caught[] = {SIGTERM, SIGINT, SIGHUP};
-    uv_timer_t *timers[] = {&d->scan, &d->settle, &d->act, &d->watchdog};
+    uv_timer_t *timers[] = TIMERS(d);
     for (size_t i = 0; i < ARRAY_LEN(caught); i++) {
         (void)uv_signal_init(d->c.loop, &d->signals[i]);
         d->signals[i].data = d;
@@ -399,8 +220,7 @@ static void open_handles(Daemon *d)
         (void)uv_timer_init(d->c.loop, timers[i]);
         timers[i]->data = d;
     }
-    (void)uv_fs_event_init(d->c.loop, &d->watch);
-    d->watch.data = d;
+    manifests_watch_init(d);
 }
 
 static void on_closed(uv_handle_t *h)
@@ -417,15 +237,53 @@ static void close_handle(Daemon *d, uv_handle_t *h)
 /* Returns when they are closed: <d> goes then, and a signal that was caught in this moment takes a turn of the loop more. */
 static void close_handles(Daemon *d)
 {
-    uv_timer_t *timers[] = {&d->scan, &d->settle, &d->act, &d->watchdog};
+    uv_timer_t *timers[] = TIMERS(d);
     for (size_t i = 0; i < ARRAY_LEN(d->signals); i++)
         close_handle(d, (uv_handle_t *)&d->signals[i]);
     for (size_t i = 0; i < ARRAY_LEN(timers); i++)
         close_handle(d, (uv_handle_t *)timers[i]);
-    close_handle(d, (uv_handle_t *)&d->watch);
+    close_handle(d, (uv_handle_t *)&d->dir);
     while (d->open_handles > 0)
         (void)uv_run(d->c.loop, UV_RUN_ONCE);
 }
+
+/* --- housekeeping -------------------------------------------------------------------------------------------------------- */
+
+/* The node's conditions are another: it is seen, and Pods that waited may come. */
+static void on_pressure(void *arg)
+{
+    Daemon *d = arg;
+    NodeCondition c;
+    for (size_t i = 0; housekeeping_condition(d->house, i, &c); i++)
+        node_object_set_condition(d->node, c.type, c.on, c.reason, c.message);
+    d->schedule = true;
+    act_soon(d, 0);
+}
+
+static void on_node_event(void *arg, bool warning, const char *reason, const char *message)
+{
+    node_object_event(((Daemon *)arg)->node, warning, reason, message);
+}
+
+static Err *open_house(Daemon *d)
+{
+    HousekeepingConfig hc = {
+        .loop = d->c.loop,
+        .rt = d->c.rt,
+        .agent = d->agent,
+        .log = d->c.log,
+        .root = d->c.root,
+        .log_dir = d->c.log_dir,
+        .node_name = d->c.node_name,
+        .options = &d->c.housekeeping,
+        .on_pressure = on_pressure,
+        .on_event = on_node_event,
+        .arg = d,
+    };
+    return housekeeping_new(&hc, &d->house);
+}
+
+/* --- begin and end --------------------------------------------------------------------------------------------------------- */
 
 static void adopt(Daemon *d)
 {
@@ -437,9 +295,19 @@ static void adopt(Daemon *d)
     LOG(d->c.log, LOG_INFO, "adopted the recorded Pods", {"pods", count});
 }
 
-Err *daemon_run(const DaemonConfig *c)
+static Err *open_store(Daemon *d)
 {
-    Daemon d = {.c = *c};
+    SCOPED(mem_free) char *path = mem_fmt("%s/state.db", d->c.root);
+    SCOPED(mem_free) char *note = NULL;
+    Err *e = objstore_open(path, NULL, &d->store, &note);
+    if (note)
+        LOG(d->c.log, LOG_WARN, "the object store", {"err", note});
+    return e;
+}
+
+static Err *open_agent(Daemon *d)
+{
+    const DaemonConfig *c = &d->c;
     AgentConfig ac = {
         .loop = c->loop,
         .rt = c->rt,
@@ -449,39 +317,108 @@ Err *daemon_run(const DaemonConfig *c)
         .gates = c->gates,
         .plan = c->plan,
         .prepare_memory_bytes = c->prepare_memory_bytes,
-        .listener = {.pod = on_pod, .event = on_event, .done = on_done, .arg = &d},
+        .listener = {.pod = on_pod, .event = on_event, .done = on_done, .arg = d},
     };
-    Err *e = agent_open(&ac, &d.agent);
-    if (e)
-        return e;
-    static_files_init(&d.files, c->manifest_dir, c->node_name, &c->gates);
-    d.files.report = on_report;
-    d.files.arg = &d;
-    HousekeepingConfig hc = {.loop = c->loop, .rt = c->rt, .agent = d.agent, .log = c->log, .root = c->root, .log_dir = c->log_dir,
-                             .node_name = c->node_name, .options = &c->housekeeping, .arg = &d};
-    e = housekeeping_new(&hc, &d.house);
+    return agent_open(&ac, &d->agent);
+}
+
+static void open_node(Daemon *d)
+{
+    const DaemonConfig *c = &d->c;
+    d->runtime_version = mem_fmt("%s://%s", str_or(c->rt->type, "reprise"), str_or(c->rt->version, REPRISE_VERSION));
+    d->events = recorder_new(d->store, c->node_name);
+    ensure_namespace(d, "default"); /* Events of the Node are there */
+    NodeObjectConfig nc = {
+        .name = c->node_name,
+        .root = c->root,
+        .runtime_version = d->runtime_version,
+        .max_pods = c->max_pods,
+        .reserved_cpu_milli = c->reserved_cpu_milli,
+        .reserved_memory_bytes = c->reserved_memory_bytes,
+        .port = c->api.secure_port,
+    };
+    d->node = node_object_new(&nc, d->store, d->events);
+    d->heartbeat_ns = os_monotonic_ns() + NODE_HEARTBEAT_NS;
+}
+
+Err *daemon_open(const DaemonConfig *c, Daemon **ret)
+{
+    Daemon *d = NEW(Daemon);
+    d->c = *c;
+    Err *e = open_store(d);
+    if (!e)
+        e = open_agent(d);
+    if (!e)
+        e = open_house(d);
     if (e) {
-        static_files_done(&d.files);
-        agent_close(d.agent);
+        if (d->agent)
+            agent_close(d->agent);
+        objstore_close(d->store);
+        free(d);
         return e;
     }
-    open_handles(&d);
-    adopt(&d);
-    scan(&d);
-    (void)uv_timer_start(&d.scan, on_scan, SCAN_MS, SCAN_MS);
+    open_node(d);
+    static_files_init(&d->files, c->manifest_dir, c->node_name, &c->gates);
+    d->files.report = on_manifest_report;
+    d->files.arg = d;
+    open_handles(d);
+    watches_open(d);
+    adopt(d);
+    api_pods_import(d);
+    all_dirty(d);
+    manifests_scan(d);
+    e = serve_open(d);
+    if (e) {
+        daemon_close(d);
+        return e;
+    }
+    runtime_look(d);
+    runtime_look_images(d);
+    (void)uv_timer_start(&d->scan, on_scan, SCAN_MS, SCAN_MS);
+    (void)uv_timer_start(&d->keep, on_keep, KEEP_MS, KEEP_MS);
     if (c->watchdog_ns > 0)
-        (void)uv_timer_start(&d.watchdog, on_watchdog, 0, (uint64_t)(c->watchdog_ns / NS_PER_MS));
-    sd_notify_send(c->notify_fd, "READY=1");
-    LOG(c->log, LOG_INFO, "ready", {"node", c->node_name}, {"root", c->root}, {"manifests", d.files.dir});
-    (void)uv_run(c->loop, UV_RUN_DEFAULT);
-    LIST_EACH(t, &d.pods)
+        (void)uv_timer_start(&d->watchdog, on_watchdog, 0, (uint64_t)(c->watchdog_ns / NS_PER_MS));
+    *ret = d;
+    return NULL;
+}
+
+void daemon_close(Daemon *d)
+{
+    serve_close(d);
+    runtime_look_close(d);
+    housekeeping_close(MOVE(d->house, NULL));
+    agent_close(d->agent);
+    close_handles(d);
+    watches_close(d);
+    LIST_EACH(t, &d->pods)
         tracked_done(t);
-    free(d.pods.v);
-    housekeeping_close(MOVE(d.house, NULL));
-    agent_close(d.agent);
-    close_handles(&d);
-    static_files_done(&d.files);
-    strvec_done(&d.said);
-    free(d.status);
+    free(d->pods.v);
+    node_object_free(d->node);
+    recorder_free(d->events);
+    objstore_close(d->store);
+    static_files_done(&d->files);
+    strvec_done(&d->said);
+    strvec_done(&d->dirty);
+    strvec_done(&d->pending);
+    free(d->status);
+    free(d->runtime_version);
+    free(d);
+}
+
+ObjStore *daemon_store(const Daemon *d)
+{
+    return d->store;
+}
+
+Err *daemon_run(const DaemonConfig *c)
+{
+    Daemon *d;
+    Err *e = daemon_open(c, &d);
+    if (e)
+        return e;
+    sd_notify_send(c->notify_fd, "READY=1");
+    LOG(c->log, LOG_INFO, "ready", {"node", c->node_name}, {"root", c->root}, {"manifests", d->files.dir});
+    (void)uv_run(c->loop, UV_RUN_DEFAULT);
+    daemon_close(d);
     return NULL;
 }

@@ -14,7 +14,8 @@
 #define ASKED_NS (180 * NS_PER_S)        /* for so long after a question another one is expected */
 #define DISKS_FRESH_NS (30 * NS_PER_S)   /* a count that Pods are ranked by may be so old */
 #define CLEANUP_POLL_MS 1000             /* podCleanupPollFreq */
-#define FIRST_MS 200                     /* by then the runtime has said where its disks are */
+#define FIRST_MS 1000                    /* by then the runtime has said where its disks are, */
+#define FIRST_COLLECT_MS 10000           /* and Pods have come that need the images */
 
 struct Housekeeping {
     HousekeepingConfig c;
@@ -232,6 +233,8 @@ static bool has_storage_limits(const Housekeeping *h)
 
 static void look_when_due(Housekeeping *h, int64_t now)
 {
+    if (image_collector_bytes(h->images) == STAT_NONE)
+        (void)image_collect(h->images, 0, on_collected);
     int64_t pods = is_asked(h, now) ? PODS_BUSY_NS : PODS_IDLE_NS;
     int64_t disks = is_asked(h, now) || has_storage_limits(h) ? DISKS_BUSY_NS : DISKS_IDLE_NS;
     bool disks_due = !h->disks_ns || now - h->disks_ns >= disks;
@@ -322,7 +325,7 @@ Err *housekeeping_new(const HousekeepingConfig *c, Housekeeping **ret)
     }
     node_observe(h->observer); /* asks where the disks are, too */
     (void)uv_timer_start(&h->tick, on_tick, FIRST_MS, 0);
-    (void)uv_timer_start(&h->collect, on_collect, FIRST_MS, 0);
+    (void)uv_timer_start(&h->collect, on_collect, FIRST_COLLECT_MS, 0);
     *ret = h;
     return NULL;
 }

@@ -145,7 +145,7 @@ static void on_images(void *arg, const RuntimeImages *images, Err *err)
         free(seen);
         remove_next(g);
     }
-    unref(g);
+    unref(g); // NOLINT(clang-analyzer-unix.Malloc): until here it had this request's reference
 }
 
 bool image_collect(ImageCollector *g, int64_t wanted, ImageCollectDone *done)

@@ -194,9 +194,9 @@ void metrics_pod(Metrics *m, const char *type, const Pod *p, int64_t now_ns)
     }
     if (!t) {
         t = LIST_ADD(&m->pods);
-        *t = (Tracked){.uid = mem_dup_str(p->metadata.uid), .restart_ns = NS_NONE, .seen_ns = str_empty(p->status.phase) ? now_ns : NS_NONE};
+        *t = (Tracked){.uid = mem_dup_str(p->metadata.uid), .restart_ns = NS_NONE, .seen_ns = now_ns};
     }
-    if (runs(p) && t->seen_ns != NS_NONE)
+    if (runs(p) && t->seen_ns != NS_NONE && !str_eq(type, "ADDED")) /* else it ran before we came */
         histogram_add(&m->pod_start, (double)(now_ns - t->seen_ns) / 1e9);
     if (runs(p) || has_ended(p))
         t->seen_ns = NS_NONE;

@@ -114,6 +114,8 @@ static bool fixed_path(KubeRequest *r, const StrVec *p)
         r->path = PATH_VERSION;
     else if (str_eq(a, "metrics") && p->n == 1)
         r->path = PATH_METRICS;
+    else if (str_eq(a, "metrics") && str_eq(b, "resource") && p->n == 2)
+        r->path = PATH_METRICS_RESOURCE;
     else if (str_eq(a, "stats") && str_eq(b, "summary") && p->n == 2)
         r->path = PATH_STATS;
     else if (str_eq(a, "healthz") || str_eq(a, "livez") || str_eq(a, "readyz"))

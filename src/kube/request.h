@@ -24,6 +24,7 @@ typedef enum {
     PATH_OPENAPI_V3,    /* /openapi/v3, or a document below it: name is "api/v1" or "apis/<group>/v1" */
     PATH_METRICS,       /* /metrics */
     PATH_STATS,         /* /stats/summary */
+    PATH_METRICS_RESOURCE, /* /metrics/resource */
 } KubePath;
 
 typedef struct { char *name, *value; } QueryPair;

@@ -7,6 +7,8 @@
  *
  * Steps of the agent: container.start container.create container.created container.started restart.intent restart.durable
  * restart.kill restart.killed restart.remove restart.removed status.store sandbox.stop sandbox.remove store.commit store.committed.
+ * Steps of the daemon: api.bind api.bound api.add api.added api.status api.delete api.deleted mirror.make mirror.made mirror.delete
+ * claim.delete claim.remove.
  * Steps of the shim: src/shim/shim.h. */
 #ifndef REPRISE_OS_FAULT_H
 #define REPRISE_OS_FAULT_H

@@ -108,7 +108,7 @@ static Err *value_parse(const Statement *s, bool minimum, EvictValue *v)
 /* A Go map: the last of a name counts. */
 static Err *values_parse(const char *text, char sep, bool minimum, EvictValue ret[EVICT_SIGNALS])
 {
-    Statement s;
+    Statement s = {0};
     for (const char *at = str_or(text, ""); *at;) {
         Err *e = statement_next(&at, sep, &s);
         if (!e && !s.ignored)
@@ -121,7 +121,7 @@ static Err *values_parse(const char *text, char sep, bool minimum, EvictValue re
 
 static Err *graces_parse(const char *text, int64_t ret[EVICT_SIGNALS])
 {
-    Statement s;
+    Statement s = {0};
     for (const char *at = str_or(text, ""); *at;) {
         int64_t ns = 0;
         Err *e = statement_next(&at, '=', &s);

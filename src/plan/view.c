@@ -232,10 +232,20 @@ const char *effective_policy(const View *v, const Ctr *c)
     return str_or(v->pod->spec.restart_policy, "Always");
 }
 
+/* It was made from another definition, and did not end well: an agent that has died since may have stopped it for that. */
+static bool was_outdated(const Ctr *c)
+{
+    const ContainerFact *f = c->newest;
+    if (!f || !f->spec_hash || (f->exit_known && f->exit_code == 0))
+        return false;
+    SCOPED(mem_free) char *hash = plan_container_hash(c->spec);
+    return !str_eq(f->spec_hash, hash);
+}
+
 static bool killed_for_restart(const View *v, const Ctr *c)
 {
     const char *why = c->newest ? c->newest->stop_reason : NULL;
-    if (str_eq(why, STOP_DEFINITION)) /* a changed definition always restarts */
+    if (str_eq(why, STOP_DEFINITION) || was_outdated(c)) /* a changed definition always restarts */
         return true;
     bool probe = str_eq(why, STOP_LIVENESS) || str_eq(why, STOP_STARTUP);
     return probe && !str_eq(effective_policy(v, c), "Never");

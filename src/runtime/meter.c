@@ -183,6 +183,8 @@ static void close_all(Runtime *rt)
 
 RuntimeMeter *runtime_meter(Runtime *rt)
 {
+    if (rt->meter)
+        return rt->meter; /* metered twice it would call itself */
     RuntimeMeter *m = NEW(RuntimeMeter);
     *m = (RuntimeMeter){.inner = rt->ops, .ops = *rt->ops};
     for (size_t i = 0; i < METER_N; i++)

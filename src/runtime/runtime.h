@@ -108,6 +108,8 @@ typedef struct {
     char *layer;               /* directory that holds what the container wrote */
 } RuntimePlace;
 void runtime_place_done(RuntimePlace *p);
+/* <problem>: the runtime's own, in the kubelet's words (borrowed; NULL = it is ready); <err>: it could not be asked. */
+typedef void RuntimeStatusDone(void *arg, const char *problem, Err *err /* taken */);
 typedef void RuntimeUsageDone(void *arg, const ContainerStats *v, size_t n, Err *err /* taken */);
 
 #define RUNTIME_CAP_IMAGE_PULL 1u     /* can fetch images */
@@ -165,11 +167,14 @@ typedef struct RuntimeOps {
     void (*place)(Runtime *rt, const char *uid, const char *id, RuntimePlace *out);
     /* What the containers use for which place() names no cgroup: by id. */
     Err *(*usage)(Runtime *rt, RuntimeUsageDone *done, void *arg);
+    /* Is it ready to run Pods? NULL slot: it is a part of this program, and always is. */
+    Err *(*status)(Runtime *rt, RuntimeStatusDone *done, void *arg);
 } RuntimeOps;
 
 struct Runtime {
     const RuntimeOps *ops;
     const char *type; /* containerID in a status is "<type>://<id>": "containerd", "cri-o"; NULL = "reprise" */
+    const char *version; /* the runtime's own; NULL = this program's */
     /* Set by the owner after opening: facts of Pod <uid> may have changed. Called from the loop. */
     void (*on_change)(void *arg, const char *uid);
     void *on_change_arg;

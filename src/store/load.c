@@ -155,6 +155,7 @@ static Err *start_anew(ObjStore *s, const Err *why, char **ret_note)
     Err *e = objdb_move_aside(s, &aside);
     if (e)
         return e;
+    s->anew = true;
     salvage(s, aside);
     e = objdb_open(s->path, WAIT_MS, &s->db, &corrupt);
     if (e)

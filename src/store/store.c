@@ -40,7 +40,7 @@ Err *objstore_open(const char *path, const ObjStoreOptions *options, ObjStore **
         return e;
     ObjStore *s = NEW(ObjStore);
     *s = (ObjStore){.path = mem_dup_str(path), .rv_path = mem_fmt("%s.rv", path), .next_id = 1, .next_expiry_ns = NS_NONE,
-                    .since_ns = os_now_ns()};
+                    .since_ns = os_now_ns(), .anew = !fs_exists(path)};
     if (options)
         s->o = *options;
     s->o.history_events = s->o.history_events ? s->o.history_events : HISTORY_EVENTS;
@@ -73,7 +73,7 @@ void objstore_close(ObjStore *s)
 
 void objstore_state(const ObjStore *s, ObjStoreState *out)
 {
-    *out = (ObjStoreState){.writable = !s->unwritable, .since_ns = s->since_ns, .failed = s->failed, .recovered = s->recovered,
+    *out = (ObjStoreState){.writable = !s->unwritable, .since_ns = s->since_ns, .failed = s->failed, .recovered = s->recovered, .anew = s->anew,
                            .error = s->unwritable ? str_or(s->error, "") : "", .note = str_or(s->note, ""), .rv = s->rv,
                            .objects = s->n_objects, .object_bytes = s->object_bytes, .history_events = s->history_events,
                            .history_bytes = s->history_bytes, .watches = s->n_watches};

@@ -68,6 +68,7 @@ typedef struct {
     bool writable;        /* the last write was kept, or none was tried */
     int64_t since_ns;     /* CLOCK_REALTIME of the last change of writable */
     uint64_t failed;      /* writes (batches) that failed since open */
+    bool anew;            /* at open there was no file, or a corrupt one was moved aside: what others know of may be missing */
     uint64_t recovered;   /* times that the database was opened anew, or made anew from memory */
     const char *error;    /* "" or why not writable; borrowed until the next write */
     const char *note;     /* "" or what the last recovery had to do; borrowed */

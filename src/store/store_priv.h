@@ -61,7 +61,7 @@ struct ObjStore {
     ObjDb *db; /* NULL: broken or read-only, to be opened anew when reopen_ns has come (monotonic) */
     int64_t reopen_ns;
     bool reserved_dirty; /* the table does not have <reserved> yet */
-    bool unwritable;
+    bool unwritable, anew;
     int64_t since_ns;
     uint64_t failed, recovered;
     int error_sys;

@@ -516,3 +516,12 @@ def node(reprise):
     it = Node(reprise)
     yield it
     it.close()
+
+
+@pytest.fixture
+def kube(node):
+    """`reprise node` with its API over TLS, running, and kubectl for it (kube.py)."""
+    from kube import Kube
+    it = Kube(node)
+    yield it.start()
+    it.close()

@@ -139,7 +139,7 @@ def test_a_config_that_is_there_is_left_alone(folder):
     out = init(folder)
     was = files(folder)
     assert was["node.yaml"][1] == text and was["view.kubeconfig"][1] == "mine\n" and "it has another certificate" in out
-    assert f"{folder}/node.yaml needs:\nbindAddress: 127.0.0.1\ntlsCertFile: {folder}/pki/server.crt\n" in out and "securePort:" not in out
+    assert f"{folder}/node.yaml needs:\nbindAddress: \"127.0.0.1\"\ntlsCertFile: {folder}/pki/server.crt\n" in out and "securePort:" not in out
 
 
 @pytest.mark.parametrize("spoil,message", [
@@ -162,8 +162,22 @@ def test_a_directory_that_cannot_be_written(folder):
     assert text == f"reprise: create directory {folder}/pki: Read-only file system\n"
 
 
+@pytest.mark.parametrize("args,server,bound", [
+    (["--secure-port=7443"], "https://127.0.0.1:7443", "127.0.0.1"), (["--bind-address=0.0.0.0"], "https://127.0.0.1:6443", "0.0.0.0"),
+    (["--bind-address=10.1.2.3"], "https://10.1.2.3:6443", "10.1.2.3"), (["--bind-address=fd00::1"], "https://[fd00::1]:6443", "fd00::1"),
+])
+def test_where_it_is_served(folder, args, server, bound):
+    init(folder, *args)
+    was = files(folder)
+    assert yaml.safe_load(was["view.kubeconfig"][1])["clusters"][0]["cluster"]["server"] == server
+    assert yaml.safe_load(was["node.yaml"][1])["bindAddress"] == bound
+    assert "does match" in openssl("x509", "-in", f"{folder}/pki/server.crt", "-noout", "-checkip", bound.replace("0.0.0.0", "127.0.0.1"))
+
+
 def test_usage(program, folder):
     for args, message in ((["--san=a"], "--san is only for --init"), (["--tokens"], "--tokens is only for --init"),
-                          (["/tmp"], "a directory is only for --init"), (["--init", folder, "--san=a b"], "--san=a b: give a DNS name or an IP address")):
+                          (["/tmp"], "a directory is only for --init"), (["--init", folder, "--san=a b"], "--san=a b: give a DNS name or an IP address"),
+                          (["--init", folder, "--bind-address=here"], "--bind-address=here: give an IP address"),
+                          (["--init", folder, "--secure-port=x"], "--secure-port=x: give a number from 0 to 65535")):
         done = subprocess.run([program, "node", *args], capture_output=True, text=True, timeout=30)
         assert done.returncode == 2 and message in done.stderr and os.listdir(folder) == []

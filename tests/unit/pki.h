@@ -51,6 +51,8 @@ static inline Pair cert_new(const char *cn, size_t n_cn, const char *const *orgs
         name_add(c, GNUTLS_OID_X520_ORGANIZATION_NAME, orgs[i], strlen(orgs[i]));
     name_add(c, GNUTLS_OID_X520_COMMON_NAME, cn, n_cn);
     gnutls_x509_crt_set_key(c, key);
+    if (signer && strlen(cn) == n_cn)
+        gnutls_x509_crt_set_subject_alt_name(c, GNUTLS_SAN_DNSNAME, cn, (unsigned)n_cn, GNUTLS_FSAN_SET);
     if (signer) {
         gnutls_datum_t d = {(unsigned char *)signer->cert, (unsigned)strlen(signer->cert)};
         gnutls_datum_t k = {(unsigned char *)signer->key, (unsigned)strlen(signer->key)};

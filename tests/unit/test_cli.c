@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "cli/cli.h"
+#include "cli/complete.h"
 
 /* cli_parse() of a command line in one string; stdout and stderr are dropped. */
 static int parse(const char *line, CliArgs *a)
@@ -80,7 +81,7 @@ static void test_refused(void)
     } rows[] = {
         {"run", EXIT_USAGE},                   /* no file */
         {"run f --nope", EXIT_USAGE},          /* unknown */
-        {"run f --keep=yes", EXIT_USAGE},      /* a switch takes no value */
+        {"run f --keep=yes", EXIT_USAGE},      /* a switch is true or false */
         {"run f --timeout", EXIT_USAGE},       /* value missing */
         {"run f -o xml", EXIT_USAGE},          /* not one of the values */
         {"run f -z", EXIT_USAGE},
@@ -235,5 +236,55 @@ static void test_reports(void)
     doc_reports_done(&r);
 }
 
-TESTS(T(test_parse), T(test_switches), T(test_last_counts_and_repeat), T(test_refused), T(test_bad_duration), T(test_suggest), T(test_table),
+/* A switch may be said to be off; the last one counts; some are on. */
+static void test_switch_values(void)
+{
+    static const struct { const char *line; bool wait, all; } rows[] = {
+        {"delete pod x", true, false}, {"delete pod x --wait=false --all=true", false, true}, {"delete pod x --wait=false --wait", true, false},
+        {"delete pod x --all --all=false", true, false}, {"delete pod x --wait=true", true, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        SCOPED(cli_args_done) CliArgs a = {0};
+        CHECK_INT(parse(rows[i].line, &a), -1);
+        CHECK_INT(cli_flag(&a, "wait"), rows[i].wait);
+        CHECK_INT(cli_flag(&a, "all"), rows[i].all);
+        CHECK(!cli_given(&a, "force"));
+    }
+}
+
+/* What is at the cursor (the last word; _ is empty): types, TYPE's names, names as pairs, a Pod's containers, namespaces; +ns. */
+static void test_complete(void)
+{
+    static const struct { const char *line, *want; } rows[] = {
+        {"get _", "types"}, {"get po", "types"}, {"get pods _", "names pods"}, {"get pods a _", "names pods"}, {"get cm/x", "pairs cm"},
+        {"get cm/x _", ""}, {"get -n kube _", "types +kube"}, {"get pods --namespace = kube _", "names pods +kube"},
+        {"get pods --namespace=kube _", "names pods +kube"}, {"get pods -n ku", "namespaces"}, {"get pods --namespace=ku", "namespaces"},
+        {"get pods --namespace = ku", "namespaces"}, {"get pods --namespace =", "namespaces"}, {"get pods -o js", ""}, {"get -w -A pods _", "names pods"},
+        {"logs _", "names pods"}, {"logs a _", "containers a"}, {"logs pod/a -c _", "containers a"}, {"logs -c _", ""}, {"logs -f a -c _", "containers a"},
+        {"exec a _", ""}, {"exec _", "names pods"}, {"exec a -c m", "containers a"}, {"exec a -- sh _", ""}, {"apply _", ""}, {"nope _", ""}, {"get", ""},
+        {"delete pod _", "names pod"}, {"wait pods/", "pairs pods"}, {"get -owide pods _", "names pods"},
+    };
+    static const char *const names[] = {"", "types", "names", "containers", "namespaces"};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        SCOPED(mem_free) char *copy = mem_dup_str(rows[i].line);
+        SCOPED(str_done) Str got = {0};
+        const char *words[16];
+        size_t n = 0;
+        char *save = NULL;
+        for (char *w = strtok_r(copy, " ", &save); w; w = strtok_r(NULL, " ", &save))
+            words[n++] = str_eq(w, "_") ? "" : w;
+        Want w = complete_wants(words, n);
+        str_add(&got, w.pairs ? "pairs" : names[w.kind]);
+        if (w.type || w.pod)
+            str_fmt(&got, " %s", w.type ? w.type : w.pod);
+        if (w.namespace_)
+            str_fmt(&got, " +%s", w.namespace_);
+        if (!str_eq(str_or(got.p, ""), rows[i].want))
+            printf("# %s\n", rows[i].line);
+        CHECK_STR(str_or(got.p, ""), rows[i].want);
+        want_done(&w);
+    }
+}
+
+TESTS(T(test_parse), T(test_switch_values), T(test_complete), T(test_switches), T(test_last_counts_and_repeat), T(test_refused), T(test_bad_duration), T(test_suggest), T(test_table),
       T(test_help_text), T(test_table_output), T(test_manifests), T(test_reports))

@@ -14,7 +14,8 @@ static char *shown(const char *method, const char *target)
 {
     static const char *const paths[] = {[PATH_API] = "api", [PATH_APIS] = "apis", [PATH_GROUP] = "group", [PATH_GROUP_VERSION] = "version of",
                                         [PATH_VERSION] = "version", [PATH_HEALTH] = "health", [PATH_OPENAPI_V2] = "openapi v2",
-                                        [PATH_OPENAPI_V3] = "openapi v3", [PATH_METRICS] = "metrics", [PATH_STATS] = "stats"};
+                                        [PATH_OPENAPI_V3] = "openapi v3", [PATH_METRICS] = "metrics", [PATH_STATS] = "stats",
+                                        [PATH_METRICS_RESOURCE] = "resource metrics"};
     SCOPED(kube_request_done) KubeRequest r;
     SCOPED(json_unref) json_t *bad = parse(method, target, &r);
     if (bad)
@@ -48,6 +49,7 @@ static void test_paths(void)
         {"GET", "/openapi/v3", "openapi v3 [] "},
         {"GET", "/openapi/v3/api/v1?hash=A", "openapi v3 [] api/v1"},
         {"GET", "/metrics", "metrics [] "},
+        {"GET", "/metrics/resource", "resource metrics [] "},
         {"GET", "/stats/summary", "stats [] "},
         {"GET", "/", NOT_FOUND},
         {"GET", "", "400 the path of the request is not valid"},

@@ -112,6 +112,8 @@ static void test_3_5_regular(void)
          "kill m 30s ContainerDefinitionChanged | Running | m=run#0rs |"},
         {"definition changed, ended: again even with Never", POLICY("Never") ONE, "box m#0=exit:143,stop=ContainerDefinitionChanged",
          "start m#1 | Running | m=143:Error#0 |"},
+        {"definition changed, ended while no agent looked: again, too", POLICY("Never") ONE, "box m#0=exit:143,hash=other",
+         "start m#1 | Running | m=143:Error#0 |"},
         {"postStart of the first holds back the second", MAINS(CX("m", POSTSTART) "," C("n")), "box",
          "start m#0 | Pending | m=ContainerCreating#0 n=ContainerCreating#0 |"},
         {"postStart runs", MAINS(CX("m", POSTSTART) "," C("n")), "box m#0=running,post=running",

@@ -45,6 +45,7 @@ static void cri_close(Runtime *base)
     free(rt->root);
     free(rt->endpoint);
     free(rt->name);
+    free(rt->version);
     free(rt->type);
     free(rt->pause_image);
     free(rt);
@@ -77,6 +78,7 @@ static const RuntimeOps cri_ops = {
     .disks = cri_disks,
     .place = cri_place,
     .usage = cri_usage,
+    .status = cri_status,
 };
 
 /* --- opening ------------------------------------------------------------------------------------------------------------------ */
@@ -127,6 +129,8 @@ static void on_version(void *arg, int code, const ProtobufCMessage *answer, Err 
     const Cri__VersionResponse *r = (const Cri__VersionResponse *)answer;
     o->rt->type = mem_dup_str(r->runtime_name);
     o->rt->base.type = o->rt->type;
+    o->rt->version = mem_dup_str(r->runtime_version);
+    o->rt->base.version = o->rt->version;
     o->rt->name = mem_fmt("%s %s", r->runtime_name, r->runtime_version);
 }
 

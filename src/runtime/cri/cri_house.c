@@ -9,6 +9,7 @@ typedef struct {
     RuntimeDisksDone *disks;
     RuntimeUsageDone *usage;
     RuntimeDone *removed;
+    RuntimeStatusDone *status;
     void *arg;
 } HouseOp;
 
@@ -227,4 +228,38 @@ void cri_place(Runtime *base, const char *uid, const char *id, RuntimePlace *out
     const char *parent = cri_cgroup_parent(&a, rt, uid);
     (void)id;
     *out = (RuntimePlace){.pod_cgroup = rt->systemd_cgroups ? mem_fmt("/reprise.slice/%s", parent) : mem_dup_str(parent)};
+}
+
+/* --- is it there? --------------------------------------------------------------------------------------------------------- */
+
+#define STATUS_TIMEOUT_NS (5 * NS_PER_S)
+
+/* kubelet.go, updateRuntimeUp() */
+static void on_ready(void *arg, int code, const ProtobufCMessage *answer, Err *err)
+{
+    static const char *const words[][2] = {{"RuntimeReady", "container runtime not ready: "}, {"NetworkReady", "container runtime network not ready: "}};
+    HouseOp *op = arg;
+    const Cri__StatusResponse *r = (const Cri__StatusResponse *)answer;
+    SCOPED(str_done) Str problem = {0};
+    (void)code;
+    for (size_t i = 0; r && r->status && i < r->status->n_conditions; i++) {
+        const Cri__RuntimeCondition *c = r->status->conditions[i];
+        for (size_t k = 0; k < ARRAY_LEN(words); k++)
+            if (!c->status && str_eq(c->type, words[k][0]))
+                str_fmt(&problem, "%s%s%s=false reason:%s message:%s", problem.n ? "," : "", words[k][1], c->type, c->reason, c->message);
+    }
+    op->status(op->arg, problem.n ? problem.p : NULL, err);
+    op_free(op);
+}
+
+Err *cri_status(Runtime *rt, RuntimeStatusDone *done, void *arg)
+{
+    Cri__StatusRequest q = CRI__STATUS_REQUEST__INIT;
+    Err *e = cri_refused(rt);
+    if (e)
+        return e;
+    HouseOp *op = op_new(rt, arg);
+    op->status = done;
+    cri_call(op->rt, CRI_STATUS, &q, &(CriCallOptions){.timeout_ns = STATUS_TIMEOUT_NS}, on_ready, op);
+    return NULL;
 }

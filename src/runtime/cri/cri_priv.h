@@ -76,7 +76,7 @@ struct CriRuntime {
     Runtime base; /* first: a Runtime * is a CriRuntime * */
     uv_loop_t *loop;
     GrpcClient *client, *images; /* images == client when the endpoint is the same */
-    char *root, *endpoint, *name /* "containerd 1.6.20" */, *type /* "containerd" */;
+    char *root, *endpoint, *name /* "containerd 1.6.20" */, *type /* "containerd" */, *version;
     int64_t request_timeout_ns;
     CgroupHost cgroups;
     bool have_cgroups, systemd_cgroups;
@@ -183,6 +183,7 @@ Err *cri_images(Runtime *rt, RuntimeImagesDone *done, void *arg);
 Err *cri_image_remove(Runtime *rt, const char *id, RuntimeDone *done, void *arg);
 Err *cri_disks(Runtime *rt, RuntimeDisksDone *done, void *arg);
 Err *cri_usage(Runtime *rt, RuntimeUsageDone *done, void *arg);
+Err *cri_status(Runtime *rt, RuntimeStatusDone *done, void *arg);
 void cri_place(Runtime *rt, const char *uid, const char *id, RuntimePlace *out);
 
 /* --- cri_logs.c */
