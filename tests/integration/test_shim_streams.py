@@ -215,8 +215,7 @@ def test_a_client_that_goes(pod, sleeper):
     s.close()
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: not os.path.exists(f"/proc/{pid}"))  # reaped
-    wait_for(lambda: fds_of(pod.client.pid) == before)
-    assert [n for n in os.listdir(os.path.join(pod.run, "c", sleeper)) if n.startswith("exec.")] == []
+    wait_for(lambda: fds_of(pod.client.pid) == before and not any(n.startswith("exec.") for n in os.listdir(os.path.join(pod.run, "c", sleeper))))
 
 
 def test_streams_do_not_hold_up_a_kill(pod, sleeper):
