@@ -11,6 +11,8 @@
 json_t *stream_pod(ApiCall *c);
 /* The container that is meant (*ret borrowed from <pod>); false: the call was answered, with 400. */
 bool stream_container(ApiCall *c, const json_t *pod, const char *name, const char **ret);
+/* Of any kind; NULL: there is none of that name. Borrowed. */
+const json_t *stream_container_spec(const json_t *pod, const char *name);
 /* One more of max_streams; false: the call was answered, with 429. */
 bool stream_admit(ApiCall *c);
 

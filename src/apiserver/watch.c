@@ -383,8 +383,9 @@ static Err *open_watch(ApiWatch *w, int64_t rv)
     const KubeRequest *r = &w->call->kr;
     OptBool said = w->o.send_initial_events;
     bool initial = said.set ? said.v : rv == 0; /* from no version: what there is, first */
-    ObjWatching q = {.resource = api_store_resource(r->kind), .namespace_ = r->namespace_, .name = field_selector_exact(&w->o.fields, "metadata.name"),
-                     .from = rv, .initial = initial, .initial_end = said.set && initial && w->o.allow_bookmarks, .ready = on_ready, .arg = w};
+    ObjWatching q = {.resource = api_store_resource(r->kind), .namespace_ = r->namespace_,
+                     .name = field_selector_exact(&w->o.fields, "metadata.name"), .from = rv, .initial = initial, .initial_end = said.set && initial && w->o.allow_bookmarks,
+                     .ready = on_ready, .arg = w};
     return objstore_watch(w->s->store, &q, &w->w);
 }
 
