@@ -57,6 +57,18 @@ static Err *read_file(const ApiCmd *c, const char *path, Targets *ret)
     return e;
 }
 
+/* Of what files name, a selector takes a part. */
+static Err *filter_files(const ApiCmd *c, Targets *ret)
+{
+    SCOPED(label_selector_done) LabelSelector s = {0};
+    if (has_option(c->args, "field-selector") && !str_empty(cli_opt(c->args, "field-selector")))
+        return err_new(ERR_INVALID, 0, "field selectors cannot be used with the objects of files");
+    Err *e = has_option(c->args, "selector") ? label_selector_parse(cli_opt(c->args, "selector"), &s) : NULL;
+    if (!e)
+        targets_filter(ret, &s);
+    return e;
+}
+
 Err *api_cmd_targets(const ApiCmd *c, size_t n, bool selected, Targets *ret)
 {
     SCOPED(strvec_done) StrVec paths = {0};
@@ -77,6 +89,7 @@ Err *api_cmd_targets(const ApiCmd *c, size_t n, bool selected, Targets *ret)
     Err *e = cli_manifest_files((const char *const *)(void *)paths.v, paths.n, &files);
     for (size_t i = 0; !e && i < files.n; i++)
         e = read_file(c, files.v[i], ret);
+    e = e ? e : filter_files(c, ret);
     if (!e && !ret->n)
         e = err_new(ERR_INVALID, 0, "no objects passed to %s", c->args->command->name);
     ret->single = ret->n == 1 && files.n == 1 && !str_eq(files.v[0], "-");

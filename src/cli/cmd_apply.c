@@ -2,7 +2,6 @@
 #include "cli/api_cmd.h"
 #include "client/fields.h"
 #include "client/output.h"
-#include "kube/selector.h"
 
 int cmd_apply(int argc, char **argv);
 
@@ -10,10 +9,8 @@ typedef struct {
     ApiCmd c;
     Targets targets;
     Output output;
-    LabelSelector selector;
     Str query, out;
     bool dry_run;
-    size_t done;
 } Apply;
 
 /* What to do about fields of others, as kubectl says it. */
@@ -98,15 +95,10 @@ static int run(Apply *s)
         return api_fail(e);
     for (size_t i = 0; i < s->targets.n; i++) {
         const Target *t = &s->targets.v[i];
-        if (!label_selector_matches(&s->selector, at(t->object, "metadata.labels")))
-            continue;
-        s->done++;
         e = apply_one(s, t);
         if (e)
             api_cmd_note(&s->c, e);
     }
-    if (!s->done)
-        api_cmd_note(&s->c, err_new(ERR_INVALID, 0, "no objects passed to apply"));
     return api_cmd_end(&s->c);
 }
 
@@ -114,7 +106,6 @@ static Err *options(Apply *s, const CliArgs *a)
 {
     static const char *const validation[][2] = {{"strict", "Strict"}, {"warn", "Warn"}, {"ignore", "Ignore"}};
     Err *e = output_parse(cli_opt(a, "output"), &s->output);
-    e = e ? e : label_selector_parse(cli_opt(a, "selector"), &s->selector);
     s->output.managed_fields = cli_flag(a, "show-managed-fields");
     s->dry_run = str_eq(cli_opt(a, "dry-run"), "server");
     if (!e && s->output.form == OUT_WIDE)
@@ -143,7 +134,6 @@ int cmd_apply(int argc, char **argv)
     code = e ? api_fail(e) : run(&s);
     targets_done(&s.targets);
     output_done(&s.output);
-    label_selector_done(&s.selector);
     str_done(&s.query);
     str_done(&s.out);
     api_cmd_done(&s.c);

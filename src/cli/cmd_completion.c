@@ -141,9 +141,11 @@ static void print_quoted(const char *text, bool zsh)
 
 static void zsh_option(const CliOption *o)
 {
-    if (o->letter)
-        printf(" \\\n        '%s(-%c --%s)'{-%c%s,--%s%s}'[", o->repeat ? "*" : "", o->letter, o->name, o->letter,
-               o->arg ? "+" : "", o->name, o->arg ? "=" : "");
+    if (o->letter && o->repeat) /* both spellings again and again: nothing is excluded */
+        printf(" \\\n        '*'{-%c%s,--%s%s}'[", o->letter, o->arg ? "+" : "", o->name, o->arg ? "=" : "");
+    else if (o->letter)
+        printf(" \\\n        '(-%c --%s)'{-%c%s,--%s%s}'[", o->letter, o->name, o->letter, o->arg ? "+" : "", o->name,
+               o->arg ? "=" : "");
     else
         printf(" \\\n        '%s--%s%s[", o->repeat ? "*" : "", o->name, o->arg ? "=" : "");
     print_quoted(o->help, true);
@@ -179,7 +181,7 @@ static void print_zsh(void)
 {
     fputs("#compdef reprise\n# zsh completion of reprise; made by: reprise completion zsh\n"
           "_reprise_api() {\n"
-          "    local -a c=(${(f)\"$(reprise complete -- $cmd $words[2,CURRENT] 2>/dev/null)\"})\n"
+          "    local -a c=(${(f)\"$(reprise complete -- $cmd \"${(@)words[2,CURRENT]}\" 2>/dev/null)\"})\n"
           "    compadd -a c\n}\n"
           "_reprise() {\n    local cmd=\"\"\n"
           "    if (( CURRENT == 2 )); then\n", stdout);

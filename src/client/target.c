@@ -46,6 +46,19 @@ Err *kind_parse(const char *word, const KubeKind **ret)
     return *ret ? NULL : err_new(ERR_INVALID, 0, "the server doesn't have a resource type \"%.*s\"", (int)n, word);
 }
 
+/* What cannot be a part of a path (apimachinery's path.IsValidPathSegmentName()). */
+static Err *check_name(const char *name)
+{
+    if (!*name)
+        return err_new(ERR_INVALID, 0, "resource name may not be empty");
+    if (str_eq(name, ".") || str_eq(name, ".."))
+        return err_new(ERR_INVALID, 0, "invalid resource name \"%s\": [may not be '%s']", name, name);
+    if (strpbrk(name, "/%"))
+        return err_new(ERR_INVALID, 0, "invalid resource name \"%s\": [may not contain '%c']", name,
+                       *strpbrk(name, "/%"));
+    return NULL;
+}
+
 static Target *add(Targets *t, const KubeKind *kind, const char *name)
 {
     t->v = mem_grow(t->v, t->n + 1, sizeof *t->v);
@@ -94,6 +107,7 @@ static Err *add_pair(Targets *t, const char *word)
         return err_new(ERR_INVALID, 0, "arguments in resource/name form must have a single resource and name");
     SCOPED(mem_free) char *type = mem_dup_strn(word, (size_t)(slash - word));
     Err *e = kind_parse(type, &k);
+    e = e ? e : check_name(slash + 1);
     if (!e)
         (void)add(t, k, slash + 1);
     return e;
@@ -118,6 +132,8 @@ static Err *parse_names(const char *const *words, size_t n, bool selected, Targe
     if (selected)
         return err_new(ERR_INVALID, 0, "name cannot be provided when a selector is specified");
     Err *e = add_types(&types, words[0]);
+    for (size_t k = 1; !e && k < n; k++)
+        e = check_name(words[k]);
     for (size_t i = 0; !e && i < types.n; i++)
         for (size_t k = 1; k < n; k++)
             (void)add(t, types.v[i].kind, words[k]);
@@ -189,14 +205,30 @@ Err *targets_add_document(Targets *t, const json_t *doc, const char *source, con
     return e;
 }
 
+static void target_done(Target *t)
+{
+    free(t->name);
+    free(t->namespace_);
+    free(t->source);
+    json_decref(t->object);
+}
+
+void targets_filter(Targets *t, const LabelSelector *s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < t->n; i++) {
+        if (label_selector_matches(s, at(t->v[i].object, "metadata.labels")))
+            t->v[n++] = t->v[i];
+        else
+            target_done(&t->v[i]);
+    }
+    t->n = n;
+}
+
 void targets_done(Targets *t)
 {
-    for (size_t i = 0; i < t->n; i++) {
-        free(t->v[i].name);
-        free(t->v[i].namespace_);
-        free(t->v[i].source);
-        json_decref(t->v[i].object);
-    }
+    for (size_t i = 0; i < t->n; i++)
+        target_done(&t->v[i]);
     free(t->v);
     *t = (Targets){0};
 }

@@ -5,6 +5,7 @@
 
 #include "base/str.h"
 #include "kube/kinds.h"
+#include "kube/selector.h"
 #include "wire/json.h"
 
 typedef struct {
@@ -29,6 +30,9 @@ MUST_USE Err *targets_parse(const char *const *words, size_t n, bool selected, T
 /* Adds what a document of a file says: its kind and name; a List's items. <namespace_>: that of the command line, <enforced> when it was
  * given there. */
 MUST_USE Err *targets_add_document(Targets *t, const json_t *doc, const char *source, const char *namespace_, bool enforced);
+
+/* Keeps those from files whose labels match. */
+void targets_filter(Targets *t, const LabelSelector *s);
 
 /* "/api/v1/namespaces/NS/pods/NAME/SUB"; namespace_ NULL: all, name NULL: the collection, sub NULL: none. Caller frees. */
 MUST_USE char *kind_path(const KubeKind *k, const char *namespace_, const char *name, const char *sub);

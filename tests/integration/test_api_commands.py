@@ -201,6 +201,15 @@ def test_edit(api):
     assert "invalid" in api("patch", "cm", "settings", "--type=json", "-p", '[{"op": "remove", "path": "/nope"}]', code=1).stderr
 
 
+def test_selectors_of_files(api):
+    assert api.apply(OTHERS, "-l", "app=ml").stdout == "configmap/settings created\n"
+    assert "no objects passed to apply" in api("apply", "-f", "-", "-l", "app=nope", input=OTHERS, code=1).stderr
+    api.apply(OTHERS)
+    assert api("delete", "-f", "-", "-l", "app=ml", input=OTHERS).stdout == 'configmap "settings" deleted from default namespace\n'
+    assert "cannot be used with" in api("delete", "-f", "-", "--field-selector", "metadata.name=token", input=OTHERS, code=1).stderr
+    assert api("get", "secret,pvc", "-o", "name").stdout.split() == ["secret/token", "persistentvolumeclaim/data"]
+
+
 def test_raw(api):
     assert json.loads(api("get", "--raw", "/version").stdout)["major"] == "1"
     assert api("get", "--raw", "/readyz").stdout == "ok"
