@@ -195,20 +195,6 @@ static char *running(ApiServer *s, const char *uid, const char *container)
     return id;
 }
 
-/* A container's own terminal decides how its output comes, whatever the client believes. */
-static bool has_tty(const json_t *pod, const char *container)
-{
-    static const char *const lists[] = {"containers", "initContainers", "ephemeralContainers"};
-    for (size_t l = 0; l < ARRAY_LEN(lists); l++) {
-        size_t i;
-        const json_t *o;
-        json_array_foreach (json_object_get(json_object_get(pod, "spec"), lists[l]), i, o)
-            if (str_eq(json_str(o, "name"), container))
-                return json_flag(o, "tty", false);
-    }
-    return false;
-}
-
 static void begin(ApiCall *c, bool attach, PodExecOptions *o)
 {
     SCOPED(json_unref) json_t *pod = stream_pod(c);
@@ -226,7 +212,8 @@ static void begin(ApiCall *c, bool attach, PodExecOptions *o)
     Session *x = NEW(Session);
     *x = (Session){.open.stop = on_stop, .attach = attach, .uid = mem_dup_str(uid), .id = id, .command = MOVE(o->command, (StrVec){0}),
                    .timer.data = x};
-    bool tty = attach ? has_tty(pod, container) : o->tty;
+    /* A container's own terminal decides how its output comes, whatever the client believes. */
+    bool tty = attach ? json_flag(stream_container_spec(pod, container), "tty", false) : o->tty;
     x->config = (RemoteConfig){.server = true, .protocol = remote_protocol(u.protocol, u.websocket), .websocket = u.websocket,
                                .stdin_ = o->in, .stdout_ = o->out, .stderr_ = o->err, .tty = o->tty, .ops = &remote_ops, .arg = x};
     (void)uv_timer_init(c->s->loop, &x->timer);

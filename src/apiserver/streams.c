@@ -21,14 +21,15 @@ json_t *stream_pod(ApiCall *c)
 /* In the order of podutil.VisitContainers(). */
 static const char *const lists[] = {"initContainers", "containers", "ephemeralContainers"};
 
-static const char *find_container(const json_t *spec, const char *name)
+const json_t *stream_container_spec(const json_t *pod, const char *name)
 {
+    const json_t *spec = json_object_get(pod, "spec");
     for (size_t l = 0; l < ARRAY_LEN(lists); l++) {
         size_t i;
         const json_t *o;
         json_array_foreach (json_object_get(spec, lists[l]), i, o)
             if (str_eq(json_str(o, "name"), name))
-                return json_str(o, "name");
+                return o;
     }
     return NULL;
 }
@@ -50,7 +51,7 @@ bool stream_container(ApiCall *c, const json_t *pod, const char *name, const cha
     const json_t *spec = json_object_get(pod, "spec"), *containers = json_object_get(spec, "containers");
     const char *pod_name = str_or(c->kr.name, "");
     if (*name) {
-        *ret = find_container(spec, name);
+        *ret = json_str(stream_container_spec(pod, name), "name");
         if (!*ret)
             api_reply_status(c, kube_bad_request("container %s is not valid for pod %s", name, pod_name));
         return *ret != NULL;

@@ -11,6 +11,8 @@
 json_t *stream_pod(ApiCall *c);
 /* The container that is meant (*ret borrowed from <pod>); false: the call was answered, with 400. */
 bool stream_container(ApiCall *c, const json_t *pod, const char *name, const char **ret);
+/* Of any kind; NULL: there is none of that name. Borrowed. */
+const json_t *stream_container_spec(const json_t *pod, const char *name);
 /* One more of max_streams; false: the call was answered, with 429. */
 bool stream_admit(ApiCall *c);
 
@@ -36,6 +38,8 @@ static inline UNUSED void stream_upgrade_done_at(StreamUpgrade *u) { stream_upgr
 bool stream_upgrade_read(ApiCall *c, const char *(*choose)(const char *offered, bool websocket), StreamUpgrade *ret);
 /* Answers 101. NULL: the client has gone. */
 HttpDuplex *stream_upgrade(ApiCall *c, const StreamUpgrade *u, const HttpDuplexOps *ops, void *arg);
+/* port-forward over the channels of a WebSocket (pod_forward_ws.c): one connection for each port of <o>. Takes <sandbox>. */
+void pod_forward_channels(ApiCall *c, const StreamUpgrade *u, const PodPortForwardOptions *o, const char *uid, char *sandbox);
 /* As the kubelet's streaming says it, in text: kubectl puts "unable to upgrade connection: " before it. */
 void stream_refuse(ApiCall *c, int code, const char *message);
 

@@ -5,6 +5,8 @@
  * the TLS session is driven here: its pull function (conn_tls()) lets libmicrohttpd, which still looks at it, find nothing. The socket
  * is duplicated, so that our watcher and our close are our own. */
 #include <gnutls/gnutls.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -338,8 +340,11 @@ void http_duplex_close(HttpDuplex *d)
 
 void duplex_opened(HttpDuplex *d)
 {
+    int yes = 1;
     TAILQ_REMOVE(&d->held->opened, d, at);
     d->opened = true;
+    /* libmicrohttpd has just taken it away: a key's echo, or the last word of an exec, would wait 40 ms for the peer's ACK. */
+    (void)setsockopt(d->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
     if (d->ops && d->ops->on_open)
         d->ops->on_open(d->arg);
     if (d->gone)

@@ -10,6 +10,7 @@
 #include "wire/shimwire.h"
 
 #define BEHIND_MAX (4 << 20) /* bytes; taken by the kernel only as they come */
+#define ANSWER_MS 500        /* after the end of an input that the container does not see: what it says to the last of it still comes */
 
 struct Attach {
     Ctr *ctr;
@@ -17,7 +18,13 @@ struct Attach {
     Peer *peer;
     int out[PODLOG_STREAMS]; /* -EBADF = not asked for, or not read any more */
     bool writes;             /* to stdin */
+    uv_timer_t *going;       /* until it is let go; NULL = it stays */
 };
+
+static void handle_free(uv_handle_t *h)
+{
+    mem_free(h);
+}
 
 /* Its peer is gone, or being let go. */
 static void attach_free(Attach *a)
@@ -32,6 +39,8 @@ static void attach_free(Attach *a)
         fd_close(a->out[i]);
     if (a->writes && stdin_is_once(c))
         stdin_close(c);
+    if (a->going)
+        uv_close((uv_handle_t *)a->going, handle_free);
     mem_free(a);
 }
 
@@ -49,16 +58,26 @@ static void let_go(Attach *a, json_t *last)
     peer_close(p);
 }
 
-/* {"op": "stdin_end"}: all is written, and the peer has closed his end. Who cannot end the input ends his stay: containerd's way. */
+static void on_going(uv_timer_t *t)
+{
+    let_go(t->data, json_pack("{s:i}", "exit", 0));
+}
+
+/* {"op": "stdin_end"}: all is written, and the peer has closed his end. Who cannot end the input ends his stay: containerd's way, but for
+ * the moment. */
 static void on_frame(void *owner, const json_t *m)
 {
     Attach *a = owner;
     if (!str_eq(json_str(m, "op"), "stdin_end") || !MOVE(a->writes, false))
         return;
-    if (stdin_is_once(a->ctr))
+    if (stdin_is_once(a->ctr)) {
         stdin_close(a->ctr);
-    else
-        let_go(a, json_pack("{s:i}", "exit", 0));
+        return;
+    }
+    a->going = NEW(uv_timer_t);
+    (void)uv_timer_init(&a->ctr->shim->loop, a->going);
+    a->going->data = a;
+    (void)uv_timer_start(a->going, on_going, ANSWER_MS, 0);
 }
 
 static Err *out_make(Attach *a, int which, const char *name, json_t *names, int *fds, size_t *n)

@@ -39,7 +39,7 @@
  *   attach {container, stdin, stdout, stderr}  fds "stdout", "stderr": copies of what it says from now on, for the client to read;
  *          "stdin", if it has one, or "tty": to be written, and set in size, not read. Then {"exit": 0} when the container has ended, or an error
  *          for a client that is too far behind. The client may say {"op": "stdin_end"} once it has closed what it
- *          writes to: that closes stdin with stdin_once and no terminal, as the end of the connection does; else it ends the stream
+ *          writes to: that closes stdin with stdin_once and no terminal, as the end of the connection does; else the stream ends in a moment
  *   dial   {sandbox, port}  fds "socket": TCP to localhost in the sandbox's network, which may still be connecting */
 #ifndef REPRISE_WIRE_SHIMWIRE_H
 #define REPRISE_WIRE_SHIMWIRE_H
