@@ -107,7 +107,17 @@ static void on_pod_over(void *arg, const RemoteStatus *s)
     flush(p->f);
 }
 
-static const RuntimeStreamOps pod_ops = {.on_data = on_pod_data, .on_sent = on_pod_sent, .on_over = on_pod_over};
+/* Channels know no half-close: with the Pod's end of the connection it is over. */
+static void on_pod_end(void *arg, RemoteStream which)
+{
+    Port *p = arg;
+    if (which != REMOTE_STDOUT)
+        return;
+    port_over(p, NULL);
+    flush(p->f);
+}
+
+static const RuntimeStreamOps pod_ops = {.on_data = on_pod_data, .on_end = on_pod_end, .on_sent = on_pod_sent, .on_over = on_pod_over};
 
 /* --- the client's side ---------------------------------------------------------------------------------------------- */
 

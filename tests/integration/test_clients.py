@@ -21,4 +21,4 @@ def test_the_javascript_client(kube):
 
 
 def test_the_python_client(kube):
-    run(kube, ["/usr/bin/python3", os.path.join(HERE, "clients/client_python.py")], 5)
+    run(kube, ["/usr/bin/python3", os.path.join(HERE, "clients/client_python.py")], 6)

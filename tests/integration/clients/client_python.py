@@ -1,5 +1,4 @@
 """The node's API as Kubernetes' Python client uses it (Debian's python3-kubernetes, of Kubernetes 1.22: what is old must go on working).
-Port-forward is left to the JavaScript client, which speaks the same protocol: this one's hangs in its own select() over TLS.
 $KUBECONFIG: an admin's. Prints "ok NAME" for each part."""
 import faulthandler
 import sys
@@ -7,7 +6,7 @@ import time
 
 from kubernetes import client, config, watch
 from kubernetes.client.rest import ApiException
-from kubernetes.stream import stream
+from kubernetes.stream import portforward, stream
 
 faulthandler.dump_traceback_later(60, exit=True)
 config.load_kube_config()
@@ -45,7 +44,7 @@ def status_of(call, *args, **more):
 
 def create_list_watch():
     before = core.list_namespaced_pod(NS)
-    core.create_namespaced_pod(NS, pod_of("py", "echo from python; exec sleep 1000"))
+    core.create_namespaced_pod(NS, pod_of("py", "echo from python; exec httpd -f -p 8080"))
     seen = until(lambda kind, p: p.metadata.name == "py" and is_ready(p), before.metadata.resource_version)
     assert seen[0][0] == "ADDED" and {kind for kind, _ in seen[1:]} == {"MODIFIED"}
     versions = [int(p.metadata.resource_version) for _, p in seen]
@@ -94,6 +93,19 @@ def execute():
     session.close()
 
 
+def forward():
+    connection = portforward(core.connect_get_namespaced_pod_portforward, "py", NS, ports="8080")
+    socket = connection.socket(8080)
+    socket.setblocking(True)
+    socket.sendall(b"GET /no-such-file HTTP/1.0\r\n\r\n")
+    text = b""
+    while chunk := socket.recv(4096):
+        text += chunk
+    assert b"404" in text.splitlines()[0], text
+    assert connection.error(8080) is None
+    socket.close()
+
+
 def delete():
     version = core.list_namespaced_pod(NS).metadata.resource_version
     core.delete_namespaced_pod("py", NS, grace_period_seconds=1)
@@ -102,7 +114,7 @@ def delete():
 
 
 began = time.monotonic()
-for part in (create_list_watch, patch_and_replace, logs, execute, delete):
+for part in (create_list_watch, patch_and_replace, logs, execute, forward, delete):
     part()
     print("ok", part.__name__, flush=True)
 print(f"{time.monotonic() - began:.1f} s", file=sys.stderr)
