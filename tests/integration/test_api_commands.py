@@ -219,6 +219,8 @@ def test_raw(api):
 
 def test_wait_and_watch(api):
     watch = api.start("get", "cm", "-w", "--output-watch-events", "--no-headers")
+    api.apply("kind: ConfigMap\napiVersion: v1\nmetadata: {name: marker}\n")
+    assert watch.stdout.readline().split()[:2] == ["ADDED", "marker"], "it is there, and sees all that follows"
     names = api.start("get", "cm", "-w", "-o", "name", "--watch-only")
     created = api.start("wait", "--for=create", "cm/settings", "--timeout=30s")
     api.apply(OTHERS)
