@@ -27,6 +27,14 @@ fuzz:
 	@tools/setup build fuzz
 	@tools/fuzz
 
+# As root. MINUTES, PODS; a quick look: make soak MINUTES=1 PODS=20
+MINUTES ?= 10
+PODS ?= 100
+soak:
+	@tools/setup build run test
+	@tools/build
+	@tests/nest tests/soak/run --minutes $(MINUTES) --pods $(PODS)
+
 install:
 	@tools/build -Dprefix=$(PREFIX)
 	@meson install -C $(BUILD) --no-rebuild $(if $(DESTDIR),--destdir $(abspath $(DESTDIR)))
@@ -39,4 +47,4 @@ deb:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all demo test bench fuzz install deb clean
+.PHONY: all demo test bench fuzz soak install deb clean

@@ -67,7 +67,7 @@ static bool take_spec(Worker *w, const PodSpec *now)
     changed = take_int(&mine->termination_grace_period_seconds, &now->termination_grace_period_seconds) || changed;
     LIST_EACH(c, &now->ephemeral_containers)
         if (!has_container(&mine->ephemeral_containers, c->name)) { /* nothing points at one: they have neither probes nor hooks */
-            api_copy_into(&type_Container, LIST_ADD(&mine->ephemeral_containers), c);
+            api_copy_into(&type_EphemeralContainer, LIST_ADD(&mine->ephemeral_containers), c);
             changed = true;
         }
     return take_tolerations(mine, now) || changed;

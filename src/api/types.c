@@ -314,7 +314,7 @@ static const Field ephemeral_container_rows[] = {
     CONTAINER_ROWS,
     STR(Container, target_container_name, "targetContainerName"),
 };
-static DESC_AS(EphemeralContainer, Container, ephemeral_container_rows);
+DESC_AS(EphemeralContainer, Container, ephemeral_container_rows);
 
 /* --- volumes ---------------------------------------------------------------------------------------------------- */
 

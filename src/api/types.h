@@ -366,7 +366,8 @@ typedef struct TypeDesc {
     const Field *field; /* n rows, in the order Kubernetes writes them */
     size_t n;
 } TypeDesc;
-extern const TypeDesc type_Pod, type_ObjectMeta, type_PodSpec, type_PodStatus, type_Container, type_ContainerStatus,
+extern const TypeDesc type_Pod, type_ObjectMeta, type_PodSpec, type_PodStatus, type_Container, type_EphemeralContainer,
+    type_ContainerStatus,
     type_ContainerState, type_PodCondition, type_ConfigMap, type_Secret, type_PersistentVolumeClaim, type_Probe,
     type_ResourceRequirements, type_SecurityContext, type_PodSecurityContext, type_VolumeMount, type_Volume, type_ContainerRestartRule;
 

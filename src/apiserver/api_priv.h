@@ -15,11 +15,6 @@
 #include "kube/request.h"
 #include "kube/table.h"
 
-/* src/client, which is linked into the same program, has functions of these names. */
-#define api_get apiserver_get
-#define api_list apiserver_list
-#define api_watch apiserver_watch
-
 typedef struct ApiCall ApiCall;
 typedef struct ApiWatch ApiWatch;       /* watch.c */
 typedef struct ApiKeeper ApiKeeper;     /* keeper.c */

@@ -7,7 +7,8 @@
  *
  *   A Pod that is deleted: the API sets deletionTimestamp; the node ends it, and deletes it from the store when nothing of it runs and no
  *   finalizer is left (with one: it sets deletionGracePeriodSeconds to 0, and the API deletes it with the last finalizer). With grace
- *   period 0, or when it was never bound, the API deletes it from the store at once; the node sees that, and ends it.
+ *   period 0, or when it was never bound, the API deletes it from the store at once; the node sees that, and ends it. The last object of
+ *   a bound one says deletionGracePeriodSeconds 0.
  *   A namespace that is deleted is emptied, and goes when the last object has gone, by the API.
  *
  * Everybody is known: a unix socket's peer is admin (its mode says who may connect); over TLS a client certificate (CN = user, O =
@@ -51,7 +52,8 @@ typedef struct {
     ApiNodeOps node;
 } ApiServerConfig;
 
-/* Makes the namespaces and ServiceAccounts that are always there, and listens. ERR_INVALID: the token file; else the socket's. */
+/* Makes the namespaces and ServiceAccounts that are always there, and listens. ERR_INVALID: the token file, or TCP without TLS; else
+ * the socket's. */
 MUST_USE Err *apiserver_new(const ApiServerConfig *c, ApiServer **ret);
 /* Accepts no more; ends watches, and streams, as a kube-apiserver that is shut down; what is left after <grace_ms> is dropped. */
 void apiserver_stop(ApiServer *s, unsigned grace_ms, void (*on_stopped)(void *arg), void *arg);

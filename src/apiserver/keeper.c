@@ -6,7 +6,7 @@
 
 #include "apiserver/owners.h"
 #include "apiserver/remove.h"
-#include "apiserver/strategy.h"
+#include "apiserver/write.h"
 #include "base/clock.h"
 #include "os/fs.h"
 
@@ -65,10 +65,7 @@ static Err *make_all(ApiServer *s)
         if (!e)
             e = keeper_make_account(s, names[i]);
     }
-    if (!e)
-        return objstore_end(s->store);
-    objstore_abort(s->store);
-    return e;
+    return write_end(s, e);
 }
 
 /* --- a turn ------------------------------------------------------------------------------------------------------- */
@@ -103,14 +100,6 @@ static Err *remove_json(ApiServer *s, const KubeKind *kind, const json_t *o)
     return e;
 }
 
-static Err *end_batch(ApiServer *s, Err *e)
-{
-    if (!e)
-        return objstore_end(s->store);
-    objstore_abort(s->store);
-    return e;
-}
-
 /* One of what an owner had: the last owner takes it along. */
 static bool orphaned(void *arg, const char *resource, const json_t *o, const char *uid)
 {
@@ -121,7 +110,7 @@ static bool orphaned(void *arg, const char *resource, const json_t *o, const cha
     objstore_begin(k->s->store);
     Err *e = left || !kind ? objstore_update(k->s->store, resource, rest, &(ObjWrite){.durable = true}, NULL)
                            : remove_json(k->s, kind, o);
-    note(k, end_batch(k->s, e));
+    note(k, write_end(k->s, e));
     return true;
 }
 
@@ -134,7 +123,7 @@ static bool delete_owned(void *arg, const char *resource, const json_t *o, const
     if (!kind || is_going(o))
         return true;
     objstore_begin(k->s->store);
-    note(k, end_batch(k->s, remove_json(k->s, kind, o)));
+    note(k, write_end(k->s, remove_json(k->s, kind, o)));
     return true;
 }
 
@@ -194,7 +183,7 @@ static void empty_resource(ApiKeeper *k, const KubeKind *kind, const char *ns)
         if (!is_going(o))
             bad = remove_json(k->s, kind, o);
     }
-    note(k, end_batch(k->s, bad));
+    note(k, write_end(k->s, bad));
 }
 
 /* Finalizers of others hold a namespace, as they hold anything else. */

@@ -1,4 +1,4 @@
-/* pod_forward.c - port-forward: one SPDY session with the client, directly or in a WebSocket, and a stream of the runtime for each of its
+/* pod_forward.c - port-forward as kubectl has it: one SPDY session with the client, directly or in a WebSocket, and a stream of the runtime for each of its
  * connections. SPDY has no flow control here: while one connection's Pod side is behind, the client is not read at all. */
 #include "apiserver/streams.h"
 #include "stream/portforward.h"
@@ -245,10 +245,14 @@ static bool offers(const char *list, const char *name)
     return false;
 }
 
+/* kubectl's tunnel first; then what client libraries speak. */
 static const char *choose(const char *offered, bool websocket)
 {
-    const char *name = websocket ? PORTFORWARD_TUNNEL : PORTFORWARD_PROTOCOL;
-    return offers(offered, name) ? name : NULL;
+    static const char *const over_websocket[] = {PORTFORWARD_TUNNEL, "v4.channel.k8s.io", "v4.base64.channel.k8s.io"};
+    for (size_t i = 0; websocket && i < ARRAY_LEN(over_websocket); i++)
+        if (offers(offered, over_websocket[i]))
+            return over_websocket[i];
+    return !websocket && offers(offered, PORTFORWARD_PROTOCOL) ? PORTFORWARD_PROTOCOL : NULL;
 }
 
 static char *ready_sandbox(ApiServer *s, const char *uid)
@@ -276,11 +280,19 @@ void pod_port_forward(ApiCall *c)
     SCOPED(stream_upgrade_done) StreamUpgrade u = {0};
     if (!pod || !stream_upgrade_read(c, choose, &u) || !stream_admit(c))
         return;
+    if (u.websocket && !str_eq(u.protocol, PORTFORWARD_TUNNEL) && !o.n) {
+        api_reply_status(c, kube_bad_request("query parameter \"ports\" is required"));
+        return;
+    }
     const char *uid = str_or(json_str(json_object_get(pod, "metadata"), "uid"), "");
     char *sandbox = ready_sandbox(c->s, uid);
     if (!sandbox) { /* the kubelet's */
         SCOPED(mem_free) char *text = mem_fmt("pod not found (\"%s_%s\")", c->kr.name, c->kr.namespace_);
         stream_refuse(c, 500, text);
+        return;
+    }
+    if (u.websocket && !str_eq(u.protocol, PORTFORWARD_TUNNEL)) {
+        pod_forward_channels(c, &u, &o, uid, sandbox);
         return;
     }
     Forwarding *f = NEW(Forwarding);

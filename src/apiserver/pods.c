@@ -111,11 +111,7 @@ static void evict(ApiCall *c, const DeleteOptions *o, bool dry_run, const ObjIte
             say_disrupted(p, os_now_ns());
         objstore_begin(c->s->store);
         SCOPED(json_unref) json_t *out = NULL;
-        e = remove_object(c->s, c->kr.kind, p, o, &out, NULL);
-        if (e)
-            objstore_abort(c->s->store);
-        else
-            e = objstore_end(c->s->store);
+        e = write_end(c->s, remove_object(c->s, c->kr.kind, p, o, &out, NULL));
     }
     pod_free(p);
     if (e)
@@ -123,8 +119,8 @@ static void evict(ApiCall *c, const DeleteOptions *o, bool dry_run, const ObjIte
     else if (bad)
         api_reply_status(c, bad);
     else
-        api_reply_json(c, 201, json_pack("{s:s, s:s, s:{}, s:s, s:i}", "kind", "Status", "apiVersion", "v1", "metadata", "status", "Success",
-                                         "code", 201));
+        api_reply_json(c, 201, json_pack("{s:s, s:s, s:{}, s:s, s:i}", "kind", "Status", "apiVersion", "v1", "metadata", "status",
+                                         "Success", "code", 201));
 }
 
 void pod_evict(ApiCall *c)

@@ -89,14 +89,6 @@ static json_t *check_immortal(const ApiCall *c)
     return NULL;
 }
 
-static Err *in_batch(ApiServer *s, Err *e)
-{
-    if (!e)
-        return objstore_end(s->store);
-    objstore_abort(s->store);
-    return e;
-}
-
 static void reply_deleted(ApiCall *c, const json_t *o, bool gone, const char *uid)
 {
     const KubeKind *k = c->kr.kind;
@@ -133,7 +125,7 @@ void api_delete(ApiCall *c)
         out = api_encode(st->type, h);
     } else if (!bad) {
         objstore_begin(c->s->store);
-        e = in_batch(c->s, remove_object(c->s, c->kr.kind, h, &o, &out, &gone));
+        e = write_end(c->s, remove_object(c->s, c->kr.kind, h, &o, &out, &gone));
     }
     api_free(st->type, h);
     if (bad)
@@ -186,7 +178,7 @@ void api_delete_collection(ApiCall *c)
     }
     SCOPED(json_unref) json_t *items = json_array();
     objstore_begin(c->s->store);
-    e = in_batch(c->s, remove_all(c, &l, &o, items));
+    e = write_end(c->s, remove_all(c, &l, &o, items));
     if (e) {
         api_reply_status(c, api_list_failed(c, e, &l));
         return;

@@ -25,8 +25,8 @@ static json_t *can_i(ApiCall *c, json_t *body)
 {
     const json_t *spec = json_object_get(body, "spec"), *r = json_object_get(spec, "resourceAttributes");
     const json_t *n = json_object_get(spec, "nonResourceAttributes");
-    ApiAction a = {.verb = str_or(json_str(r ? r : n, "verb"), ""), .group = str_or(json_str(r, "group"), ""), .resource = json_str(r, "resource"),
-                   .sub = json_str(r, "subresource"), .namespace_ = json_str(r, "namespace"), .path = json_str(n, "path")};
+    ApiAction a = {.verb = str_or(json_str(r ? r : n, "verb"), ""), .group = str_or(json_str(r, "group"), ""),
+                   .resource = json_str(r, "resource"), .sub = json_str(r, "subresource"), .namespace_ = json_str(r, "namespace"), .path = json_str(n, "path")};
     bool all = str_eq(a.verb, "*") || str_eq(a.resource, "*") || str_eq(a.group, "*");
     bool allowed = *a.verb && (all ? c->user.role == ROLE_ADMIN : api_allowed(c->user.role, &a));
     json_object_set_new(body, "status", json_pack("{s:b}", "allowed", allowed));

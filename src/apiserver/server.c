@@ -200,8 +200,22 @@ unsigned apiserver_port(const ApiServer *s, size_t listener)
     return http_server_port(s->http, listener);
 }
 
+/* Tokens are not for everybody's eyes, and certificates are TLS'. */
+static Err *check_listeners(const ApiServerConfig *c)
+{
+    for (size_t i = 0; i < c->n_listen; i++) {
+        const HttpListen *l = &c->listen[i];
+        if (!l->path && !l->use_fd && !l->tls)
+            return err_new(ERR_INVALID, 0, "the API cannot be served over TCP (%s) without TLS", str_or(l->address, ""));
+    }
+    return NULL;
+}
+
 Err *apiserver_new(const ApiServerConfig *c, ApiServer **ret)
 {
+    Err *refused = check_listeners(c);
+    if (refused)
+        return refused;
     ApiServer *s = NEW(ApiServer);
     *s = (ApiServer){.loop = c->loop, .store = c->store, .rt = c->rt, .node_name = mem_dup_str(c->node_name),
                      .log_dir = mem_dup_str(c->log_dir), .gates = c->gates, .max_watches = c->max_watches ? c->max_watches : 1000,

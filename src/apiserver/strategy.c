@@ -141,7 +141,8 @@ static void pvc_change(void *next, const void *old, const FeatureGates *g, Repor
         return;
     SCOPED(mem_free) char *diff = json_diff(b, a);
     report_add(r, CAUSE_FORBIDDEN, "spec",
-               "Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n%s", diff);
+               "Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound "
+               "claims\n%s", diff);
 }
 
 /* --- kinds with a status that others write ------------------------------------------------------------------------- */

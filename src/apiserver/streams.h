@@ -38,6 +38,8 @@ static inline UNUSED void stream_upgrade_done_at(StreamUpgrade *u) { stream_upgr
 bool stream_upgrade_read(ApiCall *c, const char *(*choose)(const char *offered, bool websocket), StreamUpgrade *ret);
 /* Answers 101. NULL: the client has gone. */
 HttpDuplex *stream_upgrade(ApiCall *c, const StreamUpgrade *u, const HttpDuplexOps *ops, void *arg);
+/* port-forward over the channels of a WebSocket (pod_forward_ws.c): one connection for each port of <o>. Takes <sandbox>. */
+void pod_forward_channels(ApiCall *c, const StreamUpgrade *u, const PodPortForwardOptions *o, const char *uid, char *sandbox);
 /* As the kubelet's streaming says it, in text: kubectl puts "unable to upgrade connection: " before it. */
 void stream_refuse(ApiCall *c, int code, const char *message);
 

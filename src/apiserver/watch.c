@@ -14,7 +14,8 @@
 #include "os/fs.h"
 
 #define QUEUE_MAX ((size_t)1 << 20)
-#define BUDGET 64              /* events of one watch in a turn: then the others, and other work */
+#define BUDGET 64              /* events of one watch in a turn: then the others */
+#define TURN_NS 5000000        /* of all of them together: then other work */
 #define MIN_TIMEOUT_S 1800     /* kube-apiserver's --min-request-timeout: 1 to 2 times this without timeoutSeconds */
 #define BOOKMARK_MS 60000      /* about a minute between bookmarks, as the watch cache's */
 #define LAST_BOOKMARK_MS 2000  /* and one before the end */
@@ -260,20 +261,42 @@ static bool drain(ApiWatch *w, Round *r)
 
 /* --- turns -------------------------------------------------------------------------------------------------------- */
 
+static void on_turn(uv_idle_t *h);
+
+static void turn_on(ApiServer *s)
+{
+    if (s->turn_active || !s->ready)
+        return;
+    s->turn_active = true;
+    uv_idle_start(s->turn, on_turn);
+}
+
+/* Those that had no time come first in the next turn. */
+static void go_on_later(ApiServer *s)
+{
+    ApiWatch **end = &s->draining;
+    while (*end)
+        end = &(*end)->next_ready;
+    *end = s->ready;
+    s->ready = MOVE(s->draining, NULL);
+    turn_on(s);
+}
+
 static void on_turn(uv_idle_t *h)
 {
     ApiServer *s = h->data;
     Round *r = NEW(Round);
-    ApiWatch *w = MOVE(s->ready, NULL);
+    uint64_t until = uv_hrtime() + TURN_NS;
     uv_idle_stop(h);
     s->turn_active = false;
-    while (w) {
-        ApiWatch *next = w->next_ready;
+    s->draining = MOVE(s->ready, NULL);
+    while (s->draining && uv_hrtime() < until) {
+        ApiWatch *w = s->draining;
+        s->draining = w->next_ready; /* one that is freed meanwhile takes itself out of this list */
         w->queued = false;
-        s->draining = next; /* one that is freed meanwhile takes itself out of this list */
         (void)drain(w, r);
-        w = s->draining;
     }
+    go_on_later(s);
     round_done(r);
     free(r);
 }
@@ -286,10 +309,7 @@ static void make_ready(ApiWatch *w)
     w->queued = true;
     w->next_ready = s->ready;
     s->ready = w;
-    if (!s->turn_active) {
-        s->turn_active = true;
-        uv_idle_start(s->turn, on_turn);
-    }
+    turn_on(s);
 }
 
 static void take_out(ApiWatch **list, ApiWatch *w)
@@ -383,8 +403,9 @@ static Err *open_watch(ApiWatch *w, int64_t rv)
     const KubeRequest *r = &w->call->kr;
     OptBool said = w->o.send_initial_events;
     bool initial = said.set ? said.v : rv == 0; /* from no version: what there is, first */
-    ObjWatching q = {.resource = api_store_resource(r->kind), .namespace_ = r->namespace_, .name = field_selector_exact(&w->o.fields, "metadata.name"),
-                     .from = rv, .initial = initial, .initial_end = said.set && initial && w->o.allow_bookmarks, .ready = on_ready, .arg = w};
+    ObjWatching q = {.resource = api_store_resource(r->kind), .namespace_ = r->namespace_,
+                     .name = field_selector_exact(&w->o.fields, "metadata.name"), .from = rv, .initial = initial, .initial_end = said.set && initial && w->o.allow_bookmarks,
+                     .ready = on_ready, .arg = w};
     return objstore_watch(w->s->store, &q, &w->w);
 }
 

@@ -16,6 +16,14 @@ bool write_durable(const KubeKind *k)
     return k->id != KUBE_EVENTS && k->id != KUBE_EVENTS_V1;
 }
 
+Err *write_end(ApiServer *s, Err *e)
+{
+    if (!e)
+        return objstore_end(s->store);
+    objstore_abort(s->store);
+    return e;
+}
+
 void writing_done(Writing *w)
 {
     free(w->manager);
@@ -135,7 +143,8 @@ json_t *namespace_check(const ApiCall *c, const char *name)
     SCOPED(mem_free) char *message = mem_fmt("namespace %s is being terminated", name);
     json_t *bad = kube_forbidden((KubeRef){c->kr.kind->group, c->kr.kind->resource, c->kr.name}, why);
     json_object_set_new(json_object_get(bad, "details"), "causes",
-                        json_pack("[{s:s, s:s, s:s}]", "reason", "NamespaceTerminating", "message", message, "field", "metadata.namespace"));
+                        json_pack("[{s:s, s:s, s:s}]", "reason", "NamespaceTerminating", "message", message, "field",
+                                  "metadata.namespace"));
     return bad;
 }
 
@@ -205,10 +214,7 @@ static Err *store_create(ApiCall *c, json_t *j, ObjItem **ret)
     Err *e = objstore_create(c->s->store, "namespaces", j, &w, ret);
     if (!e)
         e = keeper_make_account(c->s, json_str(json_object_get(j, "metadata"), "name"));
-    if (!e)
-        return objstore_end(c->s->store);
-    objstore_abort(c->s->store);
-    return e;
+    return write_end(c->s, e);
 }
 
 static bool taken(const ApiCall *c, const ObjectMeta *m)
@@ -248,17 +254,22 @@ void write_create(ApiCall *c, const Writing *w, void *o)
     api_free(w->strategy->type, o);
 }
 
+/* What the body says, as the request's options have it read. */
+static json_t *read_object(ApiCall *c, Writing *w, void **ret)
+{
+    SCOPED(report_done) Report r = {0};
+    SCOPED(json_unref) json_t *body = NULL;
+    json_t *bad = writing_begin(c, false, w);
+    if (!bad)
+        bad = write_body(c, &body, &r);
+    return bad ? bad : write_decode(c, w, body, &r, ret);
+}
+
 void api_create(ApiCall *c)
 {
     SCOPED(writing_done) Writing w = {0};
-    SCOPED(report_done) Report r = {0};
-    SCOPED(json_unref) json_t *body = NULL;
     void *o = NULL;
-    json_t *bad = writing_begin(c, false, &w);
-    if (!bad)
-        bad = write_body(c, &body, &r);
-    if (!bad)
-        bad = write_decode(c, &w, body, &r, &o);
+    json_t *bad = read_object(c, &w, &o);
     if (bad)
         api_reply_status(c, bad);
     else
@@ -271,7 +282,8 @@ static json_t *check_uid(const ApiCall *c, const ObjectMeta *next, const ObjectM
 {
     if (str_empty(next->uid) || str_eq(next->uid, old->uid))
         return NULL;
-    SCOPED(mem_free) char *why = mem_fmt("Precondition failed: UID in precondition: %s, UID in object meta: %s", next->uid, str_or(old->uid, ""));
+    SCOPED(mem_free) char *why =
+        mem_fmt("Precondition failed: UID in precondition: %s, UID in object meta: %s", next->uid, str_or(old->uid, ""));
     return kube_conflict(kube_request_ref(&c->kr), why);
 }
 
@@ -327,14 +339,8 @@ void write_update(ApiCall *c, const Writing *w, void *next, const ObjItem *live)
 void api_update(ApiCall *c)
 {
     SCOPED(writing_done) Writing w = {0};
-    SCOPED(report_done) Report r = {0};
-    SCOPED(json_unref) json_t *body = NULL;
     void *o = NULL;
-    json_t *bad = writing_begin(c, false, &w);
-    if (!bad)
-        bad = write_body(c, &body, &r);
-    if (!bad)
-        bad = write_decode(c, &w, body, &r, &o);
+    json_t *bad = read_object(c, &w, &o);
     const ObjItem *live = bad ? NULL : api_stored(c);
     if (!bad && !live)
         bad = api_not_found(c);

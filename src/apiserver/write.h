@@ -37,6 +37,9 @@ MUST_USE json_t *namespace_check(const ApiCall *c, const char *name);
 /* Whether what is written of this kind must survive a loss of power: all but Events. */
 bool write_durable(const KubeKind *k);
 
+/* Ends the batch, or gives it up for <e>, and returns what failed. */
+MUST_USE Err *write_end(ApiServer *s, Err *e /* taken, and returned */);
+
 /* pods.c: what admission would say; may change <p>. */
 MUST_USE json_t *pod_admit(ApiCall *c, Pod *p);
 

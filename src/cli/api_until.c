@@ -39,12 +39,12 @@ static Err *look(const ApiCmd *c, const Target *t, const char *path, Round *r, c
     SCOPED(json_unref) json_t *list = NULL;
     SCOPED(json_unref) json_t *gone = NULL;
     SCOPED(mem_free) char *own = api_cmd_path(c, t);
-    Err *e = api_list(c->api, path, NULL, 0, &list);
+    Err *e = client_list(c->api, path, NULL, 0, &list);
     json_t *items = json_object_get(list, "items"), *one = json_array_get(items, 0);
     if (e)
         return e;
     if (!one && r->u->must_be && t->name)
-        return api_get(c->api, own, NULL, &gone); /* not there: in the words for it */
+        return client_get(c->api, own, NULL, &gone); /* not there: in the words for it */
     if (one) {
         json_object_set_new(one, "kind", json_string(t->kind->kind));
         json_object_set_new(one, "apiVersion", json_string("v1"));
@@ -82,7 +82,7 @@ Err *api_until(const ApiCmd *c, const Target *t, ApiUntil *u)
         str_add(&watch, path);
         api_query(&watch, "watch", "true");
         api_query(&watch, "resourceVersion", version);
-        e = api_watch(c->api, watch.p, NULL, left, &w);
+        e = client_watch(c->api, watch.p, NULL, left, &w);
         if (r.failed || r.done) {
             err_free(e);
             return r.failed;

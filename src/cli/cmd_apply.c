@@ -76,13 +76,13 @@ static Err *apply_one(Apply *s, const Target *t)
     SCOPED(mem_free) char *full = mem_fmt("%s%s", path, s->query.p);
     SCOPED(mem_free) char *body = json_text(t->object, false);
     long code = 0;
-    Err *e = api_get(s->c.api, path, NULL, &before);
+    Err *e = client_get(s->c.api, path, NULL, &before);
     if (e && !api_is(e, "NotFound"))
         return e;
     err_free(e);
     ApiCall call = {
         .method = "PATCH", .path = full, .type = "application/apply-patch+yaml", .body = body, .body_n = strlen(body)};
-    e = api_call(s->c.api, &call, &code, &after);
+    e = client_call(s->c.api, &call, &code, &after);
     if (e)
         return explained(e);
     return report(s, t, before, after, code);

@@ -28,7 +28,7 @@ static Err *print_names(ApiClient *api, const Want *w)
     if (e)
         return e;
     SCOPED(mem_free) char *path = kind_path(k, namespace_of(w), NULL, NULL);
-    e = api_list(api, path, API_AS_TABLE, 0, &list);
+    e = client_list(api, path, API_AS_TABLE, 0, &list);
     const json_t *rows = at(list, "rows");
     for (size_t i = 0; i < json_array_size(rows); i++)
         printf("%s%s%s\n", w->pairs ? w->type : "", w->pairs ? "/" : "",
@@ -41,7 +41,7 @@ static Err *print_containers(ApiClient *api, const Want *w)
     static const char *const lists[] = {"spec.containers", "spec.initContainers", "spec.ephemeralContainers"};
     SCOPED(json_unref) json_t *pod = NULL;
     SCOPED(mem_free) char *path = kind_path(&kube_kinds[KUBE_PODS], namespace_of(w), w->pod, NULL);
-    Err *e = api_get(api, path, NULL, &pod);
+    Err *e = client_get(api, path, NULL, &pod);
     for (size_t i = 0; i < ARRAY_LEN(lists); i++)
         for (size_t k = 0; k < json_array_size(at(pod, lists[i])); k++)
             puts(at_str(json_array_get(at(pod, lists[i]), k), "name"));

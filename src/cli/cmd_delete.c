@@ -72,7 +72,7 @@ static Err *delete_one(Delete *s, const Target *t)
         fputs("Warning: deleting cluster-scoped resources, not scoped to the provided namespace\n", stderr);
     }
     ApiCall call = {.method = "DELETE", .path = full, .body = s->body.p, .body_n = s->body.n};
-    Err *e = api_call(s->c.api, &call, NULL, &answer);
+    Err *e = client_call(s->c.api, &call, NULL, &answer);
     if (e)
         return t->source && !e->reason[0] ? err_wrap(e, "error when deleting \"%s\"", t->source) : e;
     report(s, t);
@@ -97,7 +97,7 @@ static void delete_all(Delete *s, const Target *t)
 {
     SCOPED(json_unref) json_t *list = NULL;
     SCOPED(mem_free) char *path = api_cmd_select(&s->c, t);
-    Err *e = api_list(s->c.api, path, NULL, API_CHUNK, &list);
+    Err *e = client_list(s->c.api, path, NULL, API_CHUNK, &list);
     const json_t *items = at(list, "items");
     if (e)
         api_cmd_note(&s->c, e);

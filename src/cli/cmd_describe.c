@@ -33,7 +33,7 @@ static json_t *events_of(Describe *s, const KubeKind *k, const json_t *o)
     else
         str_fmt(&fields, ",involvedObject.uid=%s", mirror ? mirror : at_str(o, "metadata.uid"));
     api_query(&path, "fieldSelector", fields.p);
-    Err *e = api_list(s->c.api, path.p, NULL, s->chunk, &list);
+    Err *e = client_list(s->c.api, path.p, NULL, s->chunk, &list);
     err_free(e); /* as kubectl: without them then */
     return json_incref(json_object_get(list, "items"));
 }
@@ -52,7 +52,7 @@ static json_t *pods_for(Describe *s, const KubeKind *k, const json_t *o)
             mem_fmt("spec.nodeName=%s,status.phase!=Succeeded,status.phase!=Failed", at_str(o, "metadata.name"));
         api_query(&path, "fieldSelector", fields);
     }
-    Err *e = api_list(s->c.api, path.p, NULL, s->chunk, &list);
+    Err *e = client_list(s->c.api, path.p, NULL, s->chunk, &list);
     err_free(e);
     return json_incref(json_object_get(list, "items"));
 }
@@ -74,7 +74,7 @@ static bool show_prefix(Describe *s, const Target *t)
     Target all = {.kind = t->kind};
     SCOPED(json_unref) json_t *list = NULL;
     SCOPED(mem_free) char *path = api_cmd_path(&s->c, &all);
-    Err *e = api_list(s->c.api, path, NULL, s->chunk, &list);
+    Err *e = client_list(s->c.api, path, NULL, s->chunk, &list);
     const json_t *items = at(list, "items");
     size_t before = s->shown;
     err_free(e);
@@ -89,7 +89,7 @@ static void fetch(Describe *s, const Target *t, json_t *objects)
 {
     SCOPED(json_unref) json_t *answer = NULL;
     SCOPED(mem_free) char *path = api_cmd_select(&s->c, t);
-    Err *e = t->name ? api_get(s->c.api, path, NULL, &answer) : api_list(s->c.api, path, NULL, s->chunk, &answer);
+    Err *e = t->name ? client_get(s->c.api, path, NULL, &answer) : client_list(s->c.api, path, NULL, s->chunk, &answer);
     if (e && api_is(e, "NotFound") && t->name && s->c.args->n == 2 && !strchr(s->c.args->operands[0], '/') &&
         show_prefix(s, t)) {
         err_free(e);

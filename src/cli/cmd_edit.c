@@ -59,10 +59,10 @@ static Err *edit_one(Edit *s, const Target *t)
     SCOPED(mem_free)
     char *full = mem_fmt("%s%s%s%s", path, s->sub ? "/" : "", s->sub ? s->sub : "", str_or(s->query.p, ""));
     SCOPED(mem_free) char *word = kind_word(t->kind);
-    Err *e = api_get(s->c.api, path, NULL, &before);
+    Err *e = client_get(s->c.api, path, NULL, &before);
     e = e ? e : may_overwrite(s, before);
     ApiCall call = {.method = "PATCH", .path = full, .type = s->type, .body = s->body, .body_n = strlen(s->body)};
-    e = e ? e : api_call(s->c.api, &call, NULL, &after);
+    e = e ? e : client_call(s->c.api, &call, NULL, &after);
     if (e)
         return e;
     s->done++;
@@ -79,7 +79,7 @@ static void edit_selected(Edit *s, const Target *t)
 {
     SCOPED(json_unref) json_t *list = NULL;
     SCOPED(mem_free) char *path = api_cmd_select(&s->c, t);
-    Err *e = api_list(s->c.api, path, NULL, API_CHUNK, &list);
+    Err *e = client_list(s->c.api, path, NULL, API_CHUNK, &list);
     if (e)
         api_cmd_note(&s->c, e);
     for (size_t i = 0; i < json_array_size(at(list, "items")); i++) {

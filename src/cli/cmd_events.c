@@ -95,7 +95,7 @@ static Err *watch(Events *s)
 {
     SCOPED(api_watch_done) ApiWatch w = {.event = on_event, .arg = s};
     api_query(&s->path, "watch", "true");
-    return api_watch(s->c.api, s->path.p, NULL, -1, &w);
+    return client_watch(s->c.api, s->path.p, NULL, -1, &w);
 }
 
 static Err *options(Events *s, const CliArgs *a)
@@ -146,7 +146,7 @@ int cmd_events(int argc, char **argv)
     if (!e && cli_flag(&a, "watch")) {
         e = watch(&s);
     } else if (!e) {
-        e = api_list(s.c.api, s.path.p, NULL, s.chunk, &list);
+        e = client_list(s.c.api, s.path.p, NULL, s.chunk, &list);
         e = e ? e : print_list(&s, at(list, "items"));
     }
     code = e ? api_fail(e) : api_cmd_end(&s.c);

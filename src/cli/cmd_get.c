@@ -68,8 +68,8 @@ static Err *fetch(Get *g, const Target *t, json_t **ret)
     str_add(&path, plain);
     if (g->sort && is_table(g))
         api_query(&path, "includeObject", "Object");
-    return t->name ? api_get(g->c.api, path.p, accept, ret)
-                   : api_list(g->c.api, path.p, accept, g->sort ? 0 : g->chunk, ret);
+    return t->name ? client_get(g->c.api, path.p, accept, ret)
+                   : client_list(g->c.api, path.p, accept, g->sort ? 0 : g->chunk, ret);
 }
 
 static void note(Get *g, Err *e)
@@ -229,9 +229,9 @@ static Err *watch(Get *g)
     SCOPED(mem_free) char *plain = api_cmd_watch_path(&g->c, t);
     SCOPED(mem_free) char *object = api_cmd_path(&g->c, t);
     new_printer(g, t->kind, NULL);
-    Err *e = api_list(g->c.api, plain, accept, g->chunk, &list);
+    Err *e = client_list(g->c.api, plain, accept, g->chunk, &list);
     if (!e && t->name && !json_array_size(at(list, is_table(g) ? "rows" : "items")))
-        e = api_get(g->c.api, object, NULL, &one); /* it is not there: in the words for that */
+        e = client_get(g->c.api, object, NULL, &one); /* it is not there: in the words for that */
     if (!e && !g->watch_only)
         e = print_now(g, t->kind, list);
     if (e)
@@ -239,7 +239,7 @@ static Err *watch(Get *g)
     str_add(&path, plain);
     api_query(&path, "watch", "true");
     api_query(&path, "resourceVersion", at_str(list, "metadata.resourceVersion"));
-    return api_watch(g->c.api, path.p, accept, -1, &w);
+    return client_watch(g->c.api, path.p, accept, -1, &w);
 }
 
 /* --- --raw -------------------------------------------------------------------------------------------------------- */
@@ -261,9 +261,9 @@ static int raw(Get *g, const char *path)
 {
     if (path[0] != '/' || g->c.args->n)
         return api_fail(err_new(ERR_INVALID, 0, "--raw takes the place of types and names, and must be a path: /version"));
-    Err *e = api_stream(g->c.api, &(ApiCall){.path = path, .accept = "application/json, */*"},
+    Err *e = client_stream(g->c.api, &(ApiCall){.path = path, .accept = "application/json, */*"},
                         &(ApiStreamOps){on_raw, on_raw_end, g});
-    e = e ? e : api_run(g->c.api, -1);
+    e = e ? e : client_run(g->c.api, -1);
     return e ? api_fail(e) : api_cmd_end(&g->c);
 }
 

@@ -49,7 +49,7 @@ static void on_end(void *arg, Err *e)
     }
     s->logs->over = true;
     api_cmd_note(&s->logs->c, e);
-    api_stop(s->logs->c.api);
+    client_stop(s->logs->c.api);
 }
 
 static void add_source(Logs *l, const json_t *pod, const char *container)
@@ -107,7 +107,7 @@ static Err *find(Logs *l)
     Err *e = l->c.args->n ? pod_of(l->c.args->operands[0], &t) : NULL;
     if (!e) {
         SCOPED(mem_free) char *path = api_cmd_select(&l->c, &t);
-        e = t.name ? api_get(l->c.api, path, NULL, &answer) : api_list(l->c.api, path, NULL, API_CHUNK, &answer);
+        e = t.name ? client_get(l->c.api, path, NULL, &answer) : client_list(l->c.api, path, NULL, API_CHUNK, &answer);
     }
     if (!e && t.name)
         e = add_pod(l, answer);
@@ -188,12 +188,12 @@ static Err *read_all(Logs *l)
                        l->n, (long long)l->max_follow);
     for (size_t i = 0; !e && i < l->n && !l->over; i++) {
         l->v[i]->lines.whole = together;
-        e = api_stream(l->c.api, &(ApiCall){.path = l->v[i]->path, .accept = "*/*"},
+        e = client_stream(l->c.api, &(ApiCall){.path = l->v[i]->path, .accept = "*/*"},
                        &(ApiStreamOps){on_data, on_end, l->v[i]});
         if (!e && !together)
-            e = api_run(l->c.api, -1);
+            e = client_run(l->c.api, -1);
     }
-    return e || !together ? e : api_run(l->c.api, -1);
+    return e || !together ? e : client_run(l->c.api, -1);
 }
 
 int cmd_logs(int argc, char **argv)

@@ -361,6 +361,8 @@ static int run_close(Run *r)
 
 static void run_free(Run *r)
 {
+    if (r->agent)
+        agent_close(r->agent); /* tells what is left to tell: of Pods that are still here */
     LIST_EACH(t, &r->pods) {
         logtail_free(t->logs);
         free(t->uid);
@@ -369,8 +371,6 @@ static void run_free(Run *r)
         free(t->log_source);
     }
     free(r->pods.v);
-    if (r->agent)
-        agent_close(r->agent);
     if (r->rt)
         r->rt->ops->close(r->rt);
     for (size_t i = 0; i < ARRAY_LEN(r->signals); i++)

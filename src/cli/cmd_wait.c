@@ -66,7 +66,7 @@ static void wait_target(Wait *s, const Target *t)
 {
     SCOPED(json_unref) json_t *answer = NULL;
     SCOPED(mem_free) char *path = api_cmd_select(&s->c, t);
-    Err *e = t->name ? api_get(s->c.api, path, NULL, &answer) : api_list(s->c.api, path, NULL, API_CHUNK, &answer);
+    Err *e = t->name ? client_get(s->c.api, path, NULL, &answer) : client_list(s->c.api, path, NULL, API_CHUNK, &answer);
     if (e && s->delete &&api_is(e, "NotFound")) {
         err_free(e);
         return;

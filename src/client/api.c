@@ -172,7 +172,7 @@ static Err *refused(const Transfer *t)
                       "-");
 }
 
-Err *api_call(ApiClient *a, const ApiCall *c, long *ret_code, json_t **ret)
+Err *client_call(ApiClient *a, const ApiCall *c, long *ret_code, json_t **ret)
 {
     SCOPED(transfer_free) Transfer *t = transfer_new(a, c);
     Err *e = transfer_error(t, curl_easy_perform(t->easy));
@@ -185,12 +185,12 @@ Err *api_call(ApiClient *a, const ApiCall *c, long *ret_code, json_t **ret)
     return answer_json(t, ret);
 }
 
-Err *api_get(ApiClient *a, const char *path, const char *accept, json_t **ret)
+Err *client_get(ApiClient *a, const char *path, const char *accept, json_t **ret)
 {
-    return api_call(a, &(ApiCall){.path = path, .accept = accept}, NULL, ret);
+    return client_call(a, &(ApiCall){.path = path, .accept = accept}, NULL, ret);
 }
 
-Err *api_list(ApiClient *a, const char *path, const char *accept, int64_t chunk, json_t **ret)
+Err *client_list(ApiClient *a, const char *path, const char *accept, int64_t chunk, json_t **ret)
 {
     SCOPED(json_unref) json_t *all = NULL;
     SCOPED(mem_free) char *next = NULL;
@@ -203,7 +203,7 @@ Err *api_list(ApiClient *a, const char *path, const char *accept, int64_t chunk,
             api_query(&full, "limit", limit);
         if (next)
             api_query(&full, "continue", next);
-        Err *e = api_get(a, full.p, accept, &page);
+        Err *e = client_get(a, full.p, accept, &page);
         if (e)
             return e;
         mem_set_str(&next, *at_str(page, "metadata.continue") ? at_str(page, "metadata.continue") : NULL);
@@ -220,7 +220,7 @@ Err *api_list(ApiClient *a, const char *path, const char *accept, int64_t chunk,
 
 /* --- streams ------------------------------------------------------------------------------------------------------ */
 
-Err *api_stream(ApiClient *a, const ApiCall *c, const ApiStreamOps *ops)
+Err *client_stream(ApiClient *a, const ApiCall *c, const ApiStreamOps *ops)
 {
     Transfer *t = transfer_new(a, c);
     t->ops = *ops;
@@ -244,7 +244,7 @@ static void drop(ApiClient *a, Transfer *t)
     transfer_free(t);
 }
 
-void api_stop(ApiClient *a)
+void client_stop(ApiClient *a)
 {
     while (a->streams)
         drop(a, a->streams);
@@ -268,7 +268,7 @@ static void end_done(ApiClient *a)
     }
 }
 
-Err *api_run(ApiClient *a, int64_t timeout_ns)
+Err *client_run(ApiClient *a, int64_t timeout_ns)
 {
     int64_t end = os_monotonic_ns() + timeout_ns;
     while (a->streams) {
@@ -279,7 +279,7 @@ Err *api_run(ApiClient *a, int64_t timeout_ns)
         if (!a->streams)
             break;
         if (timeout_ns >= 0 && os_monotonic_ns() >= end) {
-            api_stop(a);
+            client_stop(a);
             return err_new(ERR_TIMEOUT, 0, "timed out waiting for the condition");
         }
         if (running)
@@ -342,10 +342,10 @@ static void watch_end(void *arg, Err *e)
         w->failed = e;
 }
 
-Err *api_watch(ApiClient *a, const char *path, const char *accept, int64_t timeout_ns, ApiWatch *w)
+Err *client_watch(ApiClient *a, const char *path, const char *accept, int64_t timeout_ns, ApiWatch *w)
 {
-    Err *e = api_stream(a, &(ApiCall){.path = path, .accept = accept}, &(ApiStreamOps){watch_data, watch_end, w});
-    e = e ? e : api_run(a, timeout_ns);
+    Err *e = client_stream(a, &(ApiCall){.path = path, .accept = accept}, &(ApiStreamOps){watch_data, watch_end, w});
+    e = e ? e : client_run(a, timeout_ns);
     return e ? e : MOVE(w->failed, NULL);
 }
 
@@ -383,7 +383,7 @@ void api_client_free(ApiClient *a)
 {
     if (!a)
         return;
-    api_stop(a);
+    client_stop(a);
     (void)curl_multi_cleanup(a->multi);
     curl_global_cleanup();
     strvec_done(&a->warned);

@@ -34,22 +34,22 @@ typedef struct {
 
 /* *ret is the answer, a new reference; *ret_code (may be NULL) its HTTP status, below 300. ERR_UNAVAILABLE: there is no API, said what to
  * do. */
-MUST_USE Err *api_call(ApiClient *a, const ApiCall *c, long *ret_code, json_t **ret);
-MUST_USE Err *api_get(ApiClient *a, const char *path, const char *accept, json_t **ret);
+MUST_USE Err *client_call(ApiClient *a, const ApiCall *c, long *ret_code, json_t **ret);
+MUST_USE Err *client_get(ApiClient *a, const char *path, const char *accept, json_t **ret);
 /* All pages of a list, <chunk> objects each (0 = one page), as one: "items", or "rows" of a Table. */
-MUST_USE Err *api_list(ApiClient *a, const char *path, const char *accept, int64_t chunk, json_t **ret);
+MUST_USE Err *client_list(ApiClient *a, const char *path, const char *accept, int64_t chunk, json_t **ret);
 
 typedef struct {
     bool (*data)(void *arg, const char *p, size_t n); /* false = enough: the stream ends, without an error */
-    void (*end)(void *arg, Err *e);                   /* called once, in api_run(); <e> is taken; NULL = ended well */
+    void (*end)(void *arg, Err *e);                   /* called once, in client_run(); <e> is taken; NULL = ended well */
     void *arg;
 } ApiStreamOps;
-/* Begins when api_run() is called. */
-MUST_USE Err *api_stream(ApiClient *a, const ApiCall *c, const ApiStreamOps *ops);
+/* Begins when client_run() is called. */
+MUST_USE Err *client_stream(ApiClient *a, const ApiCall *c, const ApiStreamOps *ops);
 /* Until all streams have ended. ERR_TIMEOUT after <timeout_ns> (negative = never): what still runs is dropped, without its end(). */
-MUST_USE Err *api_run(ApiClient *a, int64_t timeout_ns);
-/* Drops the streams that run, without their end(): api_run() is over then. */
-void api_stop(ApiClient *a);
+MUST_USE Err *client_run(ApiClient *a, int64_t timeout_ns);
+/* Drops the streams that run, without their end(): client_run() is over then. */
+void client_stop(ApiClient *a);
 
 /* A watch: lines of {"type", "object"}. <event> as ApiStreamOps.data; a type ERROR ends the watch with its Status as the error. */
 typedef struct {
@@ -60,8 +60,8 @@ typedef struct {
 } ApiWatch;
 void api_watch_done(ApiWatch *w);
 static inline UNUSED void api_watch_done_at(ApiWatch *w) { api_watch_done(w); }
-/* Watches until <event> says that it is enough, the server ends it, or the time is over (as api_run()). */
-MUST_USE Err *api_watch(ApiClient *a, const char *path, const char *accept, int64_t timeout_ns, ApiWatch *w);
+/* Watches until <event> says that it is enough, the server ends it, or the time is over (as client_run()). */
+MUST_USE Err *client_watch(ApiClient *a, const char *path, const char *accept, int64_t timeout_ns, ApiWatch *w);
 
 /* --- pure ---------------------------------------------------------------------------------------------------------- */
 

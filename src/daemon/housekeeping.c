@@ -7,8 +7,8 @@
 #include "node/node_stats.h"
 #include "os/fs.h"
 
-#define PODS_BUSY_NS EVICTION_PERIOD_NS  /* how often Pods are measured while somebody asks for it, */
-#define PODS_IDLE_NS (60 * NS_PER_S)     /* and else: nothing depends on it then */
+#define PODS_BUSY_NS EVICTION_PERIOD_NS  /* how often Pods are measured while somebody asks, or they have limits */
+#define PODS_IDLE_NS (60 * NS_PER_S)     /* of storage; and else: nothing depends on it then */
 #define DISKS_BUSY_NS (60 * NS_PER_S)    /* the same for what they take on disks: the kubelet's volumeStatsAggPeriod */
 #define DISKS_IDLE_NS (600 * NS_PER_S)
 #define ASKED_NS (180 * NS_PER_S)        /* for so long after a question another one is expected */
@@ -231,12 +231,23 @@ static bool has_storage_limits(const Housekeeping *h)
     return false;
 }
 
+/* A Pod that came since the last count of disks. */
+static bool has_uncounted(const Housekeeping *h)
+{
+    const NodeStats *s = node_observer_stats(h->observer);
+    LIST_EACH(p, &s->pods)
+        if (p->ephemeral.at_ns == NS_NONE && p->containers.n)
+            return true;
+    return false;
+}
+
 static void look_when_due(Housekeeping *h, int64_t now)
 {
     if (image_collector_bytes(h->images) == STAT_NONE)
         (void)image_collect(h->images, 0, on_collected);
-    int64_t pods = is_asked(h, now) ? PODS_BUSY_NS : PODS_IDLE_NS;
-    int64_t disks = is_asked(h, now) || has_storage_limits(h) ? DISKS_BUSY_NS : DISKS_IDLE_NS;
+    bool counts = is_asked(h, now) || has_storage_limits(h);
+    int64_t pods = counts ? PODS_BUSY_NS : PODS_IDLE_NS;
+    int64_t disks = !counts ? DISKS_IDLE_NS : has_uncounted(h) ? PODS_BUSY_NS : DISKS_BUSY_NS;
     bool disks_due = !h->disks_ns || now - h->disks_ns >= disks;
     /* Timers are not exact to the millisecond. */
     if (disks_due || !h->pods_ns || now - h->pods_ns + NS_PER_S >= pods)

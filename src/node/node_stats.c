@@ -104,8 +104,10 @@ static void pids_look(NodeStats *s)
 
 static int64_t nano_cores(const CpuStats *before, const CpuStats *now)
 {
+    if (now->usage_core_ns == STAT_NONE || before->usage_core_ns == STAT_NONE)
+        return STAT_NONE;
     int64_t used = now->usage_core_ns - before->usage_core_ns, time = now->at_ns - before->at_ns;
-    if (now->usage_core_ns == STAT_NONE || before->usage_core_ns == STAT_NONE || time <= 0 || used < 0)
+    if (time <= 0 || used < 0)
         return STAT_NONE;
     return (int64_t)((double)used / (double)time * 1e9);
 }
@@ -273,6 +275,29 @@ static void carry_over(const PodStats *old, PodStats *p)
                 v->fs = o->fs;
 }
 
+/* A Pod's own file system is the node's. */
+static void fs_fill(const FsStats *fs, int64_t used, int64_t inodes, FsStats *to)
+{
+    *to = *fs;
+    to->used = used;
+    to->inodes_used = inodes;
+}
+
+static void sum_up(NodeObserver *o, PodStats *p)
+{
+    int64_t used = 0, inodes = 0;
+#define ADD(f) (used += (f).used > 0 ? (f).used : 0, inodes += (f).inodes_used > 0 ? (f).inodes_used : 0)
+    LIST_EACH(c, &p->containers) {
+        ADD(c->rootfs);
+        ADD(c->logs);
+    }
+    LIST_EACH(v, &p->volumes)
+        if (v->local)
+            ADD(v->fs);
+#undef ADD
+    fs_fill(&o->stats.fs, used, inodes, &p->ephemeral);
+}
+
 static void finish(NodeObserver *o)
 {
     o->looking = false;
@@ -290,6 +315,8 @@ static void pods_measured(NodeObserver *o)
         const PodStats *old = i < s->pods.n && str_eq(s->pods.v[i].uid, p->uid) ? &s->pods.v[i] : node_stats_pod(s, p->uid);
         if (old)
             carry_over(old, p);
+        if (old && old->ephemeral.at_ns != NS_NONE)
+            sum_up(o, p); /* a runtime may have told other sizes of layers */
     }
     LIST_EACH(p, &s->pods)
         pod_stats_done(p);
@@ -385,29 +412,6 @@ static void pod_rows(NodeObserver *o, size_t i, const Pod *pod, Str *paths)
             if (path)
                 add_row(o, paths, ROW_VOLUME, i, k, path);
         }
-}
-
-/* A Pod's own file system is the node's. */
-static void fs_fill(const FsStats *fs, int64_t used, int64_t inodes, FsStats *to)
-{
-    *to = *fs;
-    to->used = used;
-    to->inodes_used = inodes;
-}
-
-static void sum_up(NodeObserver *o, PodStats *p)
-{
-    int64_t used = 0, inodes = 0;
-#define ADD(f) (used += (f).used > 0 ? (f).used : 0, inodes += (f).inodes_used > 0 ? (f).inodes_used : 0)
-    LIST_EACH(c, &p->containers) {
-        ADD(c->rootfs);
-        ADD(c->logs);
-    }
-    LIST_EACH(v, &p->volumes)
-        if (v->local)
-            ADD(v->fs);
-#undef ADD
-    fs_fill(&o->stats.fs, used, inodes, &p->ephemeral);
 }
 
 static void on_counted(void *arg, ProcessResult *res)

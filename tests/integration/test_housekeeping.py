@@ -303,6 +303,7 @@ def test_logs_are_rotated(node):
     assert 2 <= len(glob.glob(f"{folder}/0.log*")) <= 3
 
 
+@pytest.mark.slow
 def test_metrics_and_summary(api_node):
     """What is served, through the socket, while a Pod of the API and one of a file run, and after an in-place restart."""
     node = api_node
@@ -347,13 +348,15 @@ def test_metrics_and_summary(api_node):
     def summary():
         s = api_of(node).get("/stats/summary")
         p = next((x for x in s["pods"] if x["podRef"]["name"] == "a"), {})
-        return (s, p) if "ephemeral-storage" in p and p["ephemeral-storage"]["usedBytes"] >= 8000000 else None
+        layer = next((c for c in p.get("containers", []) if c["name"] == "main"), {}).get("rootfs", {}).get("usedBytes", 0)
+        volume = next((v for v in p.get("volume", []) if v["name"] == "v"), {}).get("usedBytes", 0)
+        return (s, p) if layer >= 5000000 and volume >= 3000000 and p["ephemeral-storage"]["usedBytes"] >= 8000000 else None
     s, p = node.wait(summary, 90, "its disks to be counted")
     assert s["node"]["nodeName"] == "n1" and s["node"]["fs"]["capacityBytes"] > 0 and s["node"]["runtime"]["imageFs"]["usedBytes"] > 0
     assert s["node"]["rlimit"]["maxpid"] > s["node"]["rlimit"]["curproc"] > 0
     assert p["podRef"]["uid"] == a["metadata"]["uid"] and p["process_stats"]["process_count"] >= 2
     main = next(c for c in p["containers"] if c["name"] == "main")
-    assert main["rootfs"]["usedBytes"] >= 5000000 and main["memory"]["workingSetBytes"] > 0 and main["cpu"]["usageCoreNanoSeconds"] > 0
+    assert main["memory"]["workingSetBytes"] > 0 and main["cpu"]["usageCoreNanoSeconds"] > 0
     assert 3000000 <= next(v for v in p["volume"] if v["name"] == "v")["usedBytes"] < 4000000
 
 

@@ -185,7 +185,7 @@ def test_port_forward(kube, old):
 
 @both
 def test_attach(kube, old):
-    kube.up(container(script='while read x; do echo "got $x"; [ "$x" = end ] && exit 0; done', stdin=True))
+    kube.up(container(script='while read x; do echo "got $x"; [ "$x" = end ] && exit 0; done', stdin=True, stdinOnce=True), restartPolicy="Never")
     a = kube.spawn("attach", "-i", "p", stdin=subprocess.PIPE, old=old)
     for word in ("one", "two"):
         a.process.stdin.write(word + "\n")
@@ -201,10 +201,10 @@ def test_attach(kube, old):
 def test_debug_with_an_ephemeral_container(kube):
     kube.up(container(script="exec sleep 4321"))
     before = kube.get("pod", "p")
-    kube("debug", "p", "--image=localhost/busybox:1", "-c", "look", "--", "sh", "-c", "exec sleep 1000")
+    kube("debug", "p", "--image=localhost/busybox:1", "-c", "look", "--target=main", "--", "sh", "-c", "ps; exec sleep 1000")
     p = kube.wait_pod("p", lambda p: any("running" in c["state"] for c in p["status"].get("ephemeralContainerStatuses", [])))
     assert p["spec"]["ephemeralContainers"][0]["name"] == "look"
-    assert kube("exec", "p", "-c", "look", "--", "echo", "in it") == "in it\n"
+    assert "sleep 4321" in kube("exec", "p", "-c", "look", "--", "ps")  # the target's processes
     assert status(p, "main")["containerID"] == status(before, "main")["containerID"]
 
 
@@ -246,7 +246,7 @@ RESTARTS = {"restartPolicy": "Never", "restartPolicyRules": [{"action": "Restart
 def test_an_in_place_restart_in_a_watch(kube):
     trigger = container("trigger", "while [ ! -e /shared/go ]; do sleep 0.05; done; rm /shared/go; exit 88", **RESTARTS,
                         volumeMounts=[{"name": "v", "mountPath": "/shared"}])
-    main = container("main", volumeMounts=[{"name": "v", "mountPath": "/shared"}])
+    main = container("main", "echo run of main; exec sleep 1000", volumeMounts=[{"name": "v", "mountPath": "/shared"}])
     before = kube.up(trigger, main, init=[container("setup", "echo set up")], volumes=[{"name": "v", "emptyDir": {}}])
     watch = kube.spawn("get", "pod", "p", "-w", "-o", "json", "--output-watch-events")
     table = kube.spawn("get", "pod", "p", "-w")
@@ -259,6 +259,7 @@ def test_an_in_place_restart_in_a_watch(kube):
     assert [status(after, n)["restartCount"] for n in ("setup", "trigger", "main")] == [1, 1, 1]
     assert status(after, "trigger")["lastState"]["terminated"]["exitCode"] == 88
     table.wait_for(r"^p +2/2 +Running +[12] ")
+    assert kube("logs", "p", "-c", "main", "--previous") == "run of main\n"
     condition = after["status"]["conditions"]
     assert any(c["type"] == "AllContainersRestarting" and c["status"] == "False" for c in condition)
     watch.wait_for('"restartCount": ?1')

@@ -1,6 +1,9 @@
 """Pods of the API on the node, with real containers: over the socket, through deaths of the daemon at each of its steps."""
 import json
 import os
+import shutil
+import signal
+import subprocess
 import time
 
 import pytest
@@ -57,7 +60,7 @@ def test_life(node, api):
     assert p["spec"]["nodeName"] == "n1" and p["metadata"]["uid"] == made["metadata"]["uid"]
     assert condition(p, "Ready") == "True" and condition(p, "PodScheduled") == "True"
     assert p["status"]["podIP"] and p["status"]["hostIP"]
-    node.wait(lambda: printed(node, p) == "hello\n", 10, "its output")
+    node.wait(lambda: api.logs("p") == "hello\n", 10, "its output")
     assert len(host.containers_of(p)) == 1
     api.wait("pods", "p", lambda _: {"Scheduled", "Pulled", "Created", "Started"} <= set(reasons(api, "p")))
     started = next(e for e in api.events("p") if e["reason"] == "Started")
@@ -80,7 +83,8 @@ def test_generate_name_and_job_like(node, api):
     node.kill()
     node.start()
     time.sleep(0.5)
-    assert api.get("pods", name)["status"]["containerStatuses"] == p["status"]["containerStatuses"], "not run again"
+    now = api.get("pods", name)
+    assert status(now, "main")["state"] == status(p, "main")["state"] and status(now, "main")["restartCount"] == 0, "not run again"
     api.delete("pods", name)
     api.wait_gone("pods", name, timeout=5)
     node.wait_gone(name)
@@ -162,7 +166,7 @@ def test_finalizer_and_namespace(node, api):
     api.create("pods", o, namespace="team")
     p = api.wait("pods", "p", running, namespace="team")
     api.delete("namespaces", "team", namespace=None)
-    p = api.wait("pods", "p", ended, namespace="team")
+    p = api.wait("pods", "p", lambda p: ended(p) and p["metadata"]["deletionGracePeriodSeconds"] == 0, namespace="team")
     assert p["metadata"]["deletionTimestamp"] and not host.processes_of(p)
     assert api.get("namespaces", "team", namespace=None)["status"]["phase"] == "Terminating"
     api.patch("pods", "p", {"metadata": {"finalizers": None}}, namespace="team", kind="merge-patch")
@@ -311,6 +315,44 @@ def test_death_at_a_claim(node, api, step):
     node.start()
     api.wait_gone("persistentvolumeclaims", "data")
     node.wait(lambda: not os.path.exists(where), 10, "the data to go")
+
+
+@pytest.mark.oci("its shims go with the machine")
+def test_reboot(node, api):
+    """Another boot id, nothing of before runs, the run directory is gone: from the beginning, with UID, volumes and the API's objects."""
+    api.create("pods", pod(container(script="echo run >> /v/runs; exec sleep 1000", volumeMounts=[{"name": "v", "mountPath": "/v"}]), name="p",
+                           volumes=[{"name": "v", "emptyDir": {}}], restartPolicy="Always"))
+    api.create("pods", pod(container(script="exit 0"), name="over"))
+    before = api.wait("pods", "p", running)
+    api.wait("pods", "over", ended)
+    time.sleep(0.5)
+    node.kill()
+    for pid in [host.shim_of(before), host.pause_of(before), *host.processes_of(before)]:
+        try:
+            os.kill(int(pid), signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    time.sleep(0.5)
+    shutil.rmtree(node.reprise.run_dir, ignore_errors=True)
+    boot = f"{node.reprise.folder}/boot_id"
+    with open(boot, "w") as f:
+        f.write("0b0b0b0b-0000-4000-8000-000000000000\n")
+    subprocess.run(["mount", "--bind", boot, "/proc/sys/kernel/random/boot_id"], check=True)
+    try:
+        node.start()
+        after = api.wait("pods", "p", lambda p: running(p) and status(p, "main")["containerID"] != status(before, "main")["containerID"])
+        assert after["metadata"]["uid"] == before["metadata"]["uid"]
+        runs = f"{node.reprise.root}/pods/{after['metadata']['uid']}/volumes/kubernetes.io~empty-dir/v/runs"
+        node.wait(lambda: open(runs).read() == "run\nrun\n", 10, "its second run")
+        assert status(api.get("pods", "over"), "main")["restartCount"] == 0 and ended(api.get("pods", "over"))
+        said = [e for e in api.list("events") if e["reason"] == "Rebooted"]
+        assert said and said[0]["message"] == "Node n1 has been rebooted, boot id: 0b0b0b0b-0000-4000-8000-000000000000"
+        for name in ("p", "over"):
+            api.delete("pods", name, grace=0)
+        node.wait_gone("p", "over")
+        node.stop()
+    finally:
+        subprocess.run(["umount", "/proc/sys/kernel/random/boot_id"], check=True)
 
 
 def test_node_object(node, api):

@@ -117,10 +117,30 @@ static void test_tokens_over_http(void)
     unlink(file);
     CHECK_ASK_H(w, "GET", PODS, AS("t9"), NULL, "401 Unauthorized: Unauthorized");
     world_done(w);
-    ApiServerConfig bad = {.token_auth_file = "/nowhere/tokens"};
-    TokenFile f;
-    SCOPED(err_free) Err *e = token_file_open(&f, bad.token_auth_file);
-    CHECK(e != NULL);
+}
+
+static void test_what_cannot_be_served(void)
+{
+    World *w = world_new();
+    uv_loop_t loop;
+    ApiServer *s = NULL;
+    uv_loop_init(&loop);
+    HttpListen plain = {.address = "127.0.0.1"}, nowhere = {.path = "/nowhere/at/all.sock"};
+    ApiServerConfig c = {.loop = &loop, .store = w->store, .node_name = "n", .log_dir = w->dir, .listen = &plain, .n_listen = 1};
+    Err *e = apiserver_new(&c, &s);
+    SCOPED(mem_free) char *said = e ? err_text(e) : NULL;
+    CHECK_STR(said, "the API cannot be served over TCP (127.0.0.1) without TLS");
+    err_free(e);
+    c.listen = &nowhere;
+    CHECK((e = apiserver_new(&c, &s)) != NULL);
+    err_free(e);
+    c.token_auth_file = "/nowhere/tokens";
+    CHECK((e = apiserver_new(&c, &s)) != NULL);
+    err_free(e);
+    CHECK(s == NULL);
+    uv_run(&loop, UV_RUN_DEFAULT); /* nothing is left */
+    CHECK_INT(uv_loop_close(&loop), 0);
+    world_done(w);
 }
 
 static void test_reviews(void)
@@ -232,5 +252,5 @@ static void test_protobuf(void)
     world_done(w);
 }
 
-TESTS(T(test_token_files), T(test_roles), T(test_tokens_over_http), T(test_reviews), T(test_what_is_no_resource), T(test_bounds),
+TESTS(T(test_token_files), T(test_roles), T(test_tokens_over_http), T(test_what_cannot_be_served), T(test_reviews), T(test_what_is_no_resource), T(test_bounds),
       T(test_protobuf))

@@ -212,6 +212,44 @@ static void test_a_slow_client_is_alone_with_it(void)
     world_done(w);
 }
 
+/* Each sees all, in order, whoever else watches, and in whatever form. */
+static void test_a_crowd(void)
+{
+    enum { N = 150, EVENTS = 100 };
+    World *w = world_new();
+    Client *c = mem_alloc_n(N, sizeof *c);
+    for (size_t i = 0; i < N; i++)
+        c[i] = client_open(w, "GET", i % 3 ? MAPS "?watch=true" : MAPS "?watch=true&labelSelector=x", "", NULL, 0);
+    world_turn(w, 8);
+    for (unsigned i = 0; i < EVENTS; i++) {
+        SCOPED(json_unref) json_t *j = json_pack("{s:s, s:s, s:{s:s, s:s, s:s, s:{s:s}}, s:{s:s++}}", "apiVersion", "v1", "kind", "ConfigMap",
+                                                 "metadata", "name", "a", "namespace", "default", "uid", "u", "labels", "x", "y", "data", "k",
+                                                 "v", i % 2 ? "odd" : "even", i % 4 ? "" : "4");
+        CHECK_OK(i ? objstore_update(w->store, "configmaps", j, NULL, NULL) : objstore_create(w->store, "configmaps", j, NULL, NULL));
+    }
+    int64_t last = objstore_rv(w->store);
+    for (size_t i = 0; i < N; i++) {
+        int64_t rv = last - EVENTS;
+        for (unsigned k = 0; k < EVENTS; k++) {
+            json_t *j;
+            char *said = next_event(w, &c[i], &j);
+            int64_t now = 0;
+            bool good = str_eq(said, k ? "MODIFIED ConfigMap default/a" : "ADDED ConfigMap default/a") &&
+                        str_to_i64(meta_of(json_object_get(j, "object"), "resourceVersion"), &now) && now == rv + 1;
+            if (!good || k + 1 == EVENTS)
+                CHECK(good);
+            rv = now;
+            free(said);
+            json_decref(j);
+            if (!good)
+                break;
+        }
+        client_close(&c[i]);
+    }
+    free(c);
+    world_done(w);
+}
+
 static void on_stopped(void *arg) { *(bool *)arg = true; }
 
 static void test_the_server_stops(void)
@@ -246,4 +284,4 @@ static void test_the_server_is_gone(void)
 }
 
 TESTS(T(test_what_happens), T(test_initial_events), T(test_selectors_make_arrivals), T(test_forms), T(test_ends), T(test_bounds),
-      T(test_a_slow_client_is_alone_with_it), T(test_the_server_stops), T(test_the_server_is_gone))
+      T(test_a_slow_client_is_alone_with_it), T(test_a_crowd), T(test_the_server_stops), T(test_the_server_is_gone))

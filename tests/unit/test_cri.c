@@ -635,6 +635,34 @@ static void test_logs(void)
     world_done(&w);
 }
 
+static void on_status(void *arg, const char *problem, Err *e)
+{
+    Answer *a = arg;
+    take_error(a, e);
+    (void)snprintf(a->id, sizeof a->id, "%s", str_or(problem, ""));
+}
+
+/* Is it ready? In the kubelet's words, for the Node's condition. */
+static void test_status(void)
+{
+    World w;
+    Answer a = {0};
+    world_up(&w, 0);
+    CHECK_OK(w.rt->ops->status(w.rt, on_status, &a));
+    while (!a.n && !w.timed_out)
+        (void)uv_run(&w.loop, UV_RUN_ONCE);
+    CHECK(a.n == 1 && !a.failed);
+    CHECK_STR(a.id, "");
+    w.f.not_ready = true;
+    CHECK_OK(w.rt->ops->status(w.rt, on_status, &a));
+    while (a.n < 2 && !w.timed_out)
+        (void)uv_run(&w.loop, UV_RUN_ONCE);
+    CHECK_STR(a.id, "container runtime not ready: RuntimeReady=false reason:Starting message:wait");
+    CHECK(!str_empty(w.rt->version));
+    w.f.not_ready = false;
+    world_done(&w);
+}
+
 TESTS(T(test_open_adopts), T(test_open_fails), T(test_open_cgroup_driver), T(test_open_reconnects), T(test_life), T(test_sandboxes),
       T(test_ends_at_once), T(test_fallback_to_logs), T(test_last_words), T(test_oom), T(test_unknown_code), T(test_start_error),
-      T(test_standbys), T(test_exec), T(test_signals), T(test_images), T(test_logs))
+      T(test_standbys), T(test_exec), T(test_signals), T(test_images), T(test_logs), T(test_status))

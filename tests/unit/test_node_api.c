@@ -2,6 +2,9 @@
  * nothing and starts nothing twice. */
 #include "node_world.h"
 
+#include <fcntl.h>
+#include <sys/mount.h>
+
 #define ONE "terminationGracePeriodSeconds: 1, containers: [{name: c, image: 'i:1'}]"
 
 static void test_life(void)
@@ -326,6 +329,60 @@ static void test_death_at_every_turn(void)
     }
 }
 
+/* --- a disk that is full -------------------------------------------------------------------------------------------------------- */
+
+static bool is_writable(const World *w)
+{
+    ObjStoreState s;
+    objstore_state(w->store, &s);
+    return s.writable;
+}
+
+/* What could not be stored is, when there is room again; what runs goes on meanwhile. */
+static void test_disk_full(void)
+{
+    World w;
+    world_up(&w);
+    daemon_down(&w);
+    CHECK_INT(mount("tmpfs", w.root, "tmpfs", 0, "size=4m"), 0);
+    daemon_up(&w);
+    make(&w, "p", "", "restartPolicy: Never, containers: [{name: c, image: 'i:1'}]");
+    make(&w, "q", "", ONE);
+    REACH(&w, all_run(&w, "p") && all_run(&w, "q"));
+    SCOPED(mem_free) char *uid = uid_of_pod(&w, "p");
+    SCOPED(mem_free) char *filler = mem_fmt("%s/filler", w.root);
+    SCOPED(mem_free) char *block = mem_alloc(65536);
+    int fd = open(filler, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    for (size_t n = 65536; n; n /= 2)
+        while (write(fd, block, n) == (ssize_t)n)
+            ;
+    fd_close(fd);
+    for (int i = 0; is_writable(&w) && i < 10000; i++) { /* what room SQLite still has */
+        SCOPED(json_unref) json_t *o = json_pack("{s:s, s:{s:s, s:s, s:s}, s:i}", "kind", "ConfigMap", "metadata", "name", "m", "namespace", "x",
+                                                 "uid", "m", "i", i);
+        err_free(i ? objstore_update(w.store, "configmaps", o, NULL, NULL) : objstore_create(w.store, "configmaps", o, NULL, NULL));
+    }
+    CHECK(!is_writable(&w));
+    CHECK(fake_exit(w.rt, uid, "c", 3));
+    for (int i = 0; i < 20; i++)
+        turn(&w);
+    CHECK(has_phase(&w, "p", "Running"));
+    CHECK(all_run(&w, "q"));
+    CHECK_INT(unlink(filler), 0);
+    REACH(&w, has_phase(&w, "p", "Failed"));
+    SCOPED(pod_free) Pod *p = stored_pod_of(&w, "p");
+    CHECK_INT(p->status.container_statuses.v[0].state->terminated->exit_code.v, 3);
+    CHECK(is_writable(&w));
+    delete_pod(&w, "q", 0);
+    REACH(&w, !is_stored(&w, "q"));
+    CHECK_OK(objstore_delete(w.store, "pods", "default", "p", NULL, NULL));
+    REACH(&w, !has_record(&w, uid));
+    daemon_down(&w);
+    CHECK_INT(umount(w.root), 0);
+    daemon_up(&w);
+    world_down(&w);
+}
+
 /* --- restarts in place -------------------------------------------------------------------------------------------------------- */
 
 static void test_restart_in_place(void)
@@ -353,4 +410,4 @@ static void test_restart_in_place(void)
 }
 
 TESTS(T(test_updates), T(test_life), T(test_scheduling), T(test_scheduled_later), T(test_refused), T(test_object_late), T(test_finalizers),
-      T(test_gone), T(test_away), T(test_store_lost), T(test_death_at_every_turn), T(test_restart_in_place))
+      T(test_gone), T(test_away), T(test_store_lost), T(test_death_at_every_turn), T(test_disk_full), T(test_restart_in_place))

@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "daemon/daemon_priv.h"
+
 static void put_file(const World *w, const char *name, const char *text)
 {
     SCOPED(mem_free) char *path = mem_fmt("%s/%s", w->manifests, name);
@@ -109,6 +111,48 @@ static void test_node(void)
     world_down(&w);
 }
 
+/* --- a status ------------------------------------------------------------------------------------------------------------------ */
+
+/* "A=True B=False n=x": conditions in their order, and what others own beside them. */
+static char *merged(const char *mine, const char *old)
+{
+    SCOPED(json_unref) json_t *m = json_loads(mine, 0, NULL);
+    SCOPED(json_unref) json_t *o = json_loads(old, 0, NULL);
+    pod_status_merge(m, o);
+    Str s = {0};
+    size_t i;
+    json_t *c;
+    json_array_foreach(json_object_get(m, "conditions"), i, c)
+        str_fmt(&s, "%s%s=%s", i ? " " : "", json_str(c, "type"), json_str(c, "status"));
+    if (json_str(m, "nominatedNodeName"))
+        str_fmt(&s, " n=%s", json_str(m, "nominatedNodeName"));
+    return str_take(&s);
+}
+
+#define C(type, status) "{\"type\":\"" type "\",\"status\":\"" status "\"}"
+#define CS(list) "{\"conditions\":[" list "]}"
+
+static void test_status_merge(void)
+{
+    static const struct {
+        const char *mine, *old, *want;
+    } cases[] = {
+        {CS(C("Ready", "True")), "{}", "Ready=True"},
+        {CS(C("Ready", "True")), CS(C("Ready", "False")), "Ready=True"},
+        {CS(C("Ready", "True")), CS(C("x/y", "True") "," C("Ready", "False")), "x/y=True Ready=True"},
+        {CS(C("x/y", "True") "," C("Ready", "True")), CS(C("x/y", "False")), "x/y=False Ready=True"}, /* theirs is newer */
+        {CS(C("x/y", "True") "," C("Ready", "True")), CS(C("Ready", "False")), "Ready=True"},         /* they took it away */
+        {CS(C("DisruptionTarget", "True")), "{}", "DisruptionTarget=True"},                           /* an eviction of ours */
+        {CS(C("DisruptionTarget", "True")), CS(C("DisruptionTarget", "False")), "DisruptionTarget=False"},
+        {CS(C("Ready", "True")), "{\"nominatedNodeName\":\"n2\"}", "Ready=True n=n2"},
+        {"{}", CS(C("x/y", "True")), "x/y=True"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        SCOPED(mem_free) char *got = merged(cases[i].mine, cases[i].old);
+        CHECK_STR(got, cases[i].want);
+    }
+}
+
 /* --- claims ------------------------------------------------------------------------------------------------------------------- */
 
 #define CLAIM "{\"spec\":{\"accessModes\":[\"ReadWriteOnce\"],\"resources\":{\"requests\":{\"storage\":\"1Gi\"}}}}"
@@ -184,4 +228,4 @@ static void test_claim_after_death(void)
     world_down(&w);
 }
 
-TESTS(T(test_mirror), T(test_broken_manifest), T(test_node), T(test_claim), T(test_claim_after_death))
+TESTS(T(test_status_merge), T(test_mirror), T(test_broken_manifest), T(test_node), T(test_claim), T(test_claim_after_death))

@@ -1,5 +1,6 @@
 """The node's API as Kubernetes' Python client uses it (Debian's python3-kubernetes, of Kubernetes 1.22: what is old must go on working).
 $KUBECONFIG: an admin's. Prints "ok NAME" for each part."""
+import faulthandler
 import sys
 import time
 
@@ -7,6 +8,7 @@ from kubernetes import client, config, watch
 from kubernetes.client.rest import ApiException
 from kubernetes.stream import portforward, stream
 
+faulthandler.dump_traceback_later(60, exit=True)
 config.load_kube_config()
 core = client.CoreV1Api()
 NS, IMAGE = "default", "localhost/reprise-examples:1"
