@@ -9,7 +9,8 @@
 #include "shim/shim.h"
 #include "wire/shimwire.h"
 
-#define BEHIND_MAX (4 << 20) /* bytes; taken by the kernel only as they come */
+/* Bytes; taken by the kernel only as they come. Over 1 MiB (fs.pipe-max-size) needs CAP_SYS_RESOURCE. */
+static const int behind_max[] = {4 << 20, 1 << 20, 256 << 10};
 #define ANSWER_MS 500        /* after the end of an input that the container does not see: what it says to the last of it still comes */
 
 struct Attach {
@@ -86,7 +87,8 @@ static Err *out_make(Attach *a, int which, const char *name, json_t *names, int 
     if (pipe2(p, O_CLOEXEC) < 0)
         return err_new(ERR_SYS, errno, "make a pipe");
     (void)fcntl(p[1], F_SETFL, O_NONBLOCK);
-    (void)fcntl(p[1], F_SETPIPE_SZ, BEHIND_MAX); /* if not, its bound is nearer */
+    for (size_t i = 0; i < ARRAY_LEN(behind_max) && fcntl(p[1], F_SETPIPE_SZ, behind_max[i]) < 0; i++) {
+    }
     a->out[which] = p[1];
     fds[(*n)++] = p[0];
     (void)json_array_append_new(names, json_string(name));
@@ -164,7 +166,7 @@ void attach_feed(Ctr *c, PodLogStream which, const char *bytes, size_t n)
             fd_close(MOVE(a->out[which], -EBADF));
             continue;
         }
-        Err *e = err_new(ERR_LIMIT, 0, "the client reads too slowly: it is more than %d MiB behind", BEHIND_MAX >> 20);
+        Err *e = err_new(ERR_LIMIT, 0, "the client reads too slowly: it is more than %d KiB behind", fcntl(a->out[which], F_GETPIPE_SZ) >> 10);
         let_go(a, json_pack("{s:o}", "error", shim_error_json(e)));
         err_free(e);
     }
