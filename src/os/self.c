@@ -1,6 +1,7 @@
 #include "os/self.h"
 
 #include <dirent.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -50,4 +51,9 @@ void self_usage(SelfUsage *ret)
     long ticks = sysconf(_SC_CLK_TCK);
     if (ticks > 0 && clock_gettime(CLOCK_BOOTTIME, &up) == 0)
         ret->started_ns = os_now_ns() - ((int64_t)up.tv_sec * NS_PER_S + up.tv_nsec) + (int64_t)start * (NS_PER_S / ticks);
+}
+
+void self_trim(void)
+{
+    (void)malloc_trim(0);
 }

@@ -10,5 +10,7 @@ typedef struct {
     int64_t started_ns;                 /* CLOCK_REALTIME */
 } SelfUsage;
 void self_usage(SelfUsage *ret);
+/* Free memory that malloc keeps goes back to the kernel. Some ms for 100 MB: when there is time. */
+void self_trim(void);
 
 #endif
