@@ -104,7 +104,7 @@ def _run_dir():
     for base in ("/run/reprise", "/var/lib/reprise/pods", "/var/log/pods", "/run/containerd/s"):
         if os.path.isdir(base):
             found |= {f"{base}/{name}" for name in os.listdir(base)}
-    return found
+    return found - {"/run/reprise/networks"}  # of every run, the first one makes it; what lies in it would be another's
 
 
 KINDS = {
