@@ -2,13 +2,17 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "os/fault.h"
@@ -302,20 +306,51 @@ bool fs_executable_in(int rootfd, const char *path)
     return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 0111);
 }
 
+#define LOCK_WAIT_MS 1000
+#define LOCK_LOOK_MS 5
+
+/* Who holds the lock of <fd>, as it wrote it there. */
+static void lock_holder(int fd, char holder[FS_LOCK_HOLDER])
+{
+    ssize_t n = pread(fd, holder, FS_LOCK_HOLDER - 1, 0);
+    holder[n > 0 ? n : 0] = '\0';
+    if (!holder[0])
+        memcpy(holder, "(unknown)", sizeof "(unknown)");
+}
+
+static bool is_gone(const char *holder)
+{
+    char *end;
+    long pid = strtol(holder, &end, 10);
+    return pid > 0 && pid <= INT_MAX && !*end && kill((pid_t)pid, 0) < 0 && errno == ESRCH;
+}
+
+/* A process that was killed while it started another one (os/spawn.h) leaves its descriptors to that for the moment until it executes
+ * its program: a lock whose holder is gone is waited for. */
+static bool lock_now(int fd, char holder[FS_LOCK_HOLDER])
+{
+    for (int left = LOCK_WAIT_MS;; left -= LOCK_LOOK_MS) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            return true;
+        int sys = errno;
+        if (sys == EWOULDBLOCK)
+            lock_holder(fd, holder);
+        bool wait = sys == EWOULDBLOCK && left > 0 && is_gone(holder);
+        errno = sys;
+        if (!wait)
+            return false;
+        (void)usleep(LOCK_LOOK_MS * 1000);
+    }
+}
+
 Err *fs_lock(const char *path, int *ret_fd, char holder[FS_LOCK_HOLDER])
 {
     SCOPED(fd_close) int fd = fault_hit("open") ? -1 : open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
         return err_new(ERR_SYS, errno, "open %s", path);
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        if (errno != EWOULDBLOCK)
-            return err_new(ERR_SYS, errno, "lock %s", path);
-        ssize_t n = read(fd, holder, FS_LOCK_HOLDER - 1);
-        holder[n > 0 ? n : 0] = '\0';
-        if (!holder[0])
-            memcpy(holder, "(unknown)", sizeof "(unknown)");
-        return err_new(ERR_EXISTS, 0, "%s is locked by process %s", path, holder);
-    }
+    if (!lock_now(fd, holder))
+        return errno == EWOULDBLOCK ? err_new(ERR_EXISTS, 0, "%s is locked by process %s", path, holder)
+                                    : err_new(ERR_SYS, errno, "lock %s", path);
     SCOPED(mem_free) char *me = mem_fmt("%d", (int)getpid());
     if (ftruncate(fd, 0) < 0 || write(fd, me, strlen(me)) < 0)
         return err_new(ERR_SYS, errno, "write %s", path);

@@ -46,7 +46,7 @@ MUST_USE Err *fs_remove_tree(const char *path);
 MUST_USE Err *fs_remove_small(const char *path, size_t max, bool *ret_more);
 bool fs_exists(const char *path);
 /* Makes <path> (0600) where absent, locks it for as long as *ret_fd is open, and writes our process id into it. ERR_EXISTS: another has
- * it, <holder> then has that process's id, "(unknown)" if it cannot be read. */
+ * it (one that has just died is waited for, 1 s at most), <holder> then has that process's id, "(unknown)" if it cannot be read. */
 #define FS_LOCK_HOLDER 24
 MUST_USE Err *fs_lock(const char *path, int *ret_fd, char holder[FS_LOCK_HOLDER]);
 

@@ -1,6 +1,7 @@
 #include "check.h"
 
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "base/clock.h"
 #include "loop/process.h"
@@ -153,4 +154,32 @@ static void test_atomic_write(void)
     CHECK_OK(fs_remove_tree(dir));
 }
 
-TESTS(T(test_outcomes), T(test_abandon), T(test_blocking), T(test_atomic_write))
+/* The lock of one that was killed lies for a moment with the process that it was just starting. */
+static void test_lock_of_the_dead(void)
+{
+    char dir[] = "/tmp/reprise-fs-XXXXXX", holder[FS_LOCK_HOLDER];
+    CHECK(mkdtemp(dir) != NULL);
+    SCOPED(mem_free) char *path = mem_fmt("%s/lock", dir);
+    pid_t first = fork();
+    if (first == 0) {
+        int fd;
+        err_free(fs_lock(path, &fd, holder));
+        if (fork() == 0) {
+            (void)usleep(100000);
+            _exit(0);
+        }
+        _exit(fd >= 0 ? 0 : 1);
+    }
+    int status, fd = -EBADF, other = -EBADF;
+    CHECK(waitpid(first, &status, 0) == first && status == 0);
+    CHECK_OK(fs_lock(path, &fd, holder));
+    int64_t began = os_monotonic_ns();
+    SCOPED(err_free) Err *e = fs_lock(path, &other, holder); /* the living is not waited for */
+    CHECK(e && e->kind == ERR_EXISTS && os_monotonic_ns() - began < 500 * NS_PER_MS);
+    SCOPED(mem_free) char *me = mem_fmt("%d", (int)getpid());
+    CHECK_STR(holder, me);
+    fd_close(fd);
+    CHECK_OK(fs_remove_tree(dir));
+}
+
+TESTS(T(test_lock_of_the_dead), T(test_outcomes), T(test_abandon), T(test_blocking), T(test_atomic_write))
