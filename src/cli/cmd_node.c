@@ -142,6 +142,8 @@ int cmd_node(int argc, char **argv)
     SCOPED(fd_close) int notify = sd_open();
     c.notify_fd = notify;
     c.watchdog_ns = sd_watchdog_ns();
-    e = run_node(&a, &c, &log);
+    e = sd_listen_fd(&c.api.socket_fd);
+    if (!e)
+        e = run_node(&a, &c, &log);
     return e ? cli_fail(e) : EXIT_OK;
 }

@@ -20,6 +20,7 @@
 /* Where the API is served, and to whom. */
 typedef struct {
     const char *socket;       /* NULL or "" = none; 0660 for the group "reprise", where there is one, else 0600 */
+    int socket_fd;            /* a listening unix socket that takes its place: daemon_open() takes it; <= 0 = none */
     const char *bind_address; /* numeric */
     unsigned secure_port;     /* TLS; 0 = none */
     const char *cert_file, *key_file, *client_ca_file, *token_auth_file;

@@ -65,7 +65,9 @@ Err *serve_open(Daemon *d)
     HttpListen listen[2] = {0};
     HttpTls tls = {.cert_file = a->cert_file, .key_file = a->key_file, .client_ca_file = a->client_ca_file};
     size_t n = 0;
-    if (!str_empty(a->socket)) {
+    if (a->socket_fd > 0) {
+        listen[n++] = (HttpListen){.use_fd = true, .fd = a->socket_fd};
+    } else if (!str_empty(a->socket)) {
         Err *e = make_dir_of(a->socket);
         if (e)
             return e;

@@ -38,7 +38,7 @@ def test_what_is_in_it(package):
     files = listing(package)
     for path in ("/usr/bin/reprise", "/usr/libexec/reprise/reprise-shim", "/usr/libexec/reprise/reprise-gate"):
         assert files[path] == ("-rwxr-xr-x", "root/root")
-    for path in ("/usr/lib/systemd/system/reprise.service", "/usr/lib/tmpfiles.d/reprise.conf", "/etc/default/reprise",
+    for path in ("/usr/lib/systemd/system/reprise.service", "/usr/lib/systemd/system/reprise.socket", "/usr/lib/tmpfiles.d/reprise.conf", "/etc/default/reprise",
                  "/usr/share/doc/reprise/copyright", "/usr/share/doc/reprise/changelog.gz", "/usr/share/doc/reprise/changelog.Debian.gz",
                  "/usr/share/bash-completion/completions/reprise", "/usr/share/zsh/vendor-completions/_reprise",
                  "/usr/share/fish/vendor_completions.d/reprise.fish", "/usr/share/man/man8/reprise-node.8.gz"):

@@ -337,11 +337,54 @@ def test_config_and_flags(node):
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd here")
-def test_unit_file(tmp_path):
+def listening(address, domain=socket.AF_UNIX):
+    sock = socket.socket(domain)
+    sock.bind(address)
+    sock.listen(16)
+    return sock
+
+
+def test_socket_of_systemd(node):
+    """As systemd passes it: number 3, and the environment says so. It is there before the daemon and after it: who asks meanwhile waits."""
+    path = f"{node.reprise.folder}/passed.sock"
+    sock = listening(path)
+    argv = [*node.args, "--api-socket="]
+
+    def start():
+        code = "import os,sys\nos.environ['LISTEN_PID'] = str(os.getpid())\nos.execv(sys.argv[1], sys.argv[1:])"
+        with open(node.log_file, "a") as f:
+            fd = os.dup(sock.fileno())
+            try:
+                node.process = subprocess.Popen(["/usr/bin/python3", "-c", code, *argv], stdin=subprocess.DEVNULL, stderr=f, close_fds=False,
+                                                preexec_fn=lambda: os.dup2(fd, 3), env=dict(os.environ, LISTEN_FDS="1"))
+            finally:
+                os.close(fd)
+
+    def ask():
+        return subprocess.run([node.reprise.program, "get", "nodes", f"--api-socket={path}", "-o", "name"], capture_output=True, text=True,
+                              timeout=30)
+    start()
+    assert ask().stdout == "node/n1\n"
+    node.kill()
+    assert os.path.exists(path)
+    asked = subprocess.Popen([node.reprise.program, "get", "nodes", f"--api-socket={path}", "-o", "name"], stdout=subprocess.PIPE, text=True)
+    start()
+    assert asked.communicate(timeout=30)[0] == "node/n1\n", "it waited"
+    node.stop()
+    assert os.path.exists(path), "it is systemd's"
+    sock.close()
+    sock = listening(("127.0.0.1", 0), socket.AF_INET)
+    start()
+    assert node.process.wait(15) != 0 and any("no listening unix socket" in x.get("msg", "") for x in node.lines())
+    sock.close()
+
+
+@pytest.mark.parametrize("name", ["reprise.service", "reprise.socket"])
+def test_unit_file(tmp_path, name):
     here = os.path.dirname(os.path.abspath(__file__))
     text = open(os.path.join(here, "../../data/reprise.service.in")).read().replace("@bindir@", "/bin")
-    unit = tmp_path / "reprise.service"
-    unit.write_text(text.replace("ExecStart=/bin/reprise", "ExecStart=/bin/true"))
-    done = subprocess.run(["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True)
-    bad = [x for x in done.stderr.splitlines() if "reprise.service" in x]
+    (tmp_path / "reprise.service").write_text(text.replace("ExecStart=/bin/reprise", "ExecStart=/bin/true"))
+    shutil.copy(os.path.join(here, "../../data/reprise.socket"), tmp_path)
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", str(tmp_path / name)], capture_output=True, text=True)
+    bad = [x for x in done.stderr.splitlines() if name in x]
     assert not bad, done.stderr
