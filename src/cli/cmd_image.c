@@ -1,4 +1,4 @@
-/* cmd_image.c - `reprise image`: the image store by hand, and the helper that pulls run to import what they fetched. */
+/* cmd_image.c - `reprise image`: the image store by hand. `import` is a program of its own (image_import_main.c), which pulls run, too. */
 #include <inttypes.h>
 #include <signal.h>
 #include <unistd.h>
@@ -6,26 +6,24 @@
 
 #include "base/clock.h"
 #include "cli/cli.h"
+#include "cli/image_open.h"
 #include "node/pull_auth.h"
 #include "os/fs.h"
+#include "os/spawn.h"
 #include "runtime/oci/image.h"
 #include "wire/yaml.h"
 
 int cmd_image(int argc, char **argv);
 
-/* The option's default gives way to the environment, an option that was given does not differ from it by accident. */
-static const char *root_of(const CliArgs *a)
+/* Becomes that program: libarchive and what comes with it (OpenSSL, ICU, the C++ library) are 3 MB that the daemon would hold for nothing. */
+static int run_import(char **argv)
 {
-    const char *root = cli_opt(a, "root"), *env = getenv("REPRISE_ROOT");
-    return !str_empty(env) && str_eq(root, "/var/lib/reprise") ? env : root;
-}
-
-static Err *open_store(const CliArgs *a, const char *dir, ImageStore **ret)
-{
-    if (dir)
-        return image_store_open(dir, ret);
-    SCOPED(mem_free) char *images = mem_fmt("%s/images", root_of(a));
-    return image_store_open(images, ret);
+    static const char *const beside[] = {"reprise-import", "../libexec/reprise/reprise-import"};
+    SCOPED(mem_free) char *program = spawn_beside_self(beside, ARRAY_LEN(beside));
+    if (!program)
+        return cli_fail(err_new(ERR_UNSUPPORTED, 0, "reprise-import is neither beside this program nor in ../libexec/reprise: install it again"));
+    (void)execv(program, argv);
+    return cli_fail(err_new(ERR_SYS, errno, "execute %s", program));
 }
 
 static int print_json(const json_t *j, const char *format)
@@ -34,70 +32,6 @@ static int print_json(const json_t *j, const char *format)
     size_t n = strlen(text);
     printf("%s%s", text, n && text[n - 1] == '\n' ? "" : "\n");
     return EXIT_OK;
-}
-
-/* --- import ------------------------------------------------------------------------------------------------------ */
-
-typedef struct {
-    bool on; /* stderr is a terminal */
-    bool shown;
-    int64_t next_ns; /* of CLOCK_MONOTONIC: not more than ten lines a second */
-} Progress;
-
-static void show_progress(void *arg, const char *what, int64_t done, int64_t total)
-{
-    Progress *p = arg;
-    int64_t now = os_monotonic_ns();
-    if (!p->on || now < p->next_ns)
-        return;
-    p->next_ns = now + 100 * NS_PER_MS;
-    p->shown = true;
-    if (total > 0)
-        fprintf(stderr, "\r\033[K%s: %" PRId64 "%%", what, done >= total ? 100 : done * 100 / total);
-    else
-        fprintf(stderr, "\r\033[K%s: %" PRId64 " MB", what, done / 1000000);
-}
-
-static void clear_progress(Progress *p)
-{
-    if (p->shown)
-        fputs("\r\033[K", stderr);
-    p->shown = false;
-}
-
-static void print_imported(const Image *img, bool quiet)
-{
-    if (quiet)
-        puts(img->id);
-    else
-        printf("imported %s (%.19s)\n", img->refs.v[0], img->id);
-}
-
-static Err *import_one(ImageStore *s, const char *path, const char *name, bool quiet)
-{
-    Progress p = {.on = !quiet && isatty(STDERR_FILENO)};
-    Image **v = NULL;
-    size_t n = 0;
-    Err *e = image_import_all(s, path, name, p.on ? show_progress : NULL, &p, &v, &n);
-    clear_progress(&p);
-    if (e)
-        return e;
-    for (size_t i = 0; i < n; i++)
-        print_imported(v[i], quiet);
-    image_list_free(v, n);
-    return NULL;
-}
-
-static int run_import(const CliArgs *a)
-{
-    const char *name = cli_opt(a, "name");
-    if (name && a->n > 1)
-        return cli_usage(a, "--name can name one PATH only");
-    SCOPED(image_store_close) ImageStore *s = NULL;
-    Err *e = open_store(a, cli_opt(a, "store"), &s);
-    for (size_t i = 0; i < a->n && !e; i++)
-        e = import_one(s, a->operands[i], name, cli_flag(a, "quiet"));
-    return e ? cli_fail(e) : EXIT_OK;
 }
 
 /* --- pull -------------------------------------------------------------------------------------------------------- */
@@ -152,7 +86,7 @@ static int run_pull(const CliArgs *a)
 {
     static const int signals[] = {SIGINT, SIGTERM};
     ImageStore *s = NULL;
-    Err *e = open_store(a, NULL, &s);
+    Err *e = image_open(a, NULL, &s);
     if (e)
         return cli_fail(e);
     PullRun r = {.code = EXIT_OK};
@@ -165,7 +99,7 @@ static int run_pull(const CliArgs *a)
     }
     for (size_t i = 0; i < a->n && r.code == EXIT_OK && !r.interrupted; i++) {
         r.done = false;
-        e = start_pull(s, &r, root_of(a), a->operands[i]);
+        e = start_pull(s, &r, image_root(a), a->operands[i]);
         if (e)
             r.code = cli_fail(e);
         while (!e && !r.done && !r.interrupted)
@@ -290,7 +224,7 @@ static int run_ls(const CliArgs *a)
     Image **v = NULL;
     size_t n = 0;
     const char *format = cli_opt(a, "output");
-    Err *e = open_store(a, NULL, &s);
+    Err *e = image_open(a, NULL, &s);
     if (!e)
         e = image_list(s, &v, &n);
     if (e)
@@ -311,7 +245,7 @@ static int run_ls(const CliArgs *a)
 static int run_rm(const CliArgs *a)
 {
     SCOPED(image_store_close) ImageStore *s = NULL;
-    Err *e = open_store(a, NULL, &s);
+    Err *e = image_open(a, NULL, &s);
     if (e)
         return cli_fail(e);
     int code = EXIT_OK;
@@ -330,7 +264,7 @@ static int run_prune(const CliArgs *a)
 {
     SCOPED(image_store_close) ImageStore *s = NULL;
     int64_t bytes = 0;
-    Err *e = open_store(a, NULL, &s);
+    Err *e = image_open(a, NULL, &s);
     if (!e)
         e = image_prune(s, cli_flag(a, "all"), &bytes);
     if (e)
@@ -343,7 +277,7 @@ static int run_prune(const CliArgs *a)
 static int run_inspect(const CliArgs *a)
 {
     SCOPED(image_store_close) ImageStore *s = NULL;
-    Err *e = open_store(a, NULL, &s);
+    Err *e = image_open(a, NULL, &s);
     SCOPED(json_unref) json_t *list = json_array();
     for (size_t i = 0; i < a->n && !e; i++) {
         json_t *o = NULL;
@@ -359,12 +293,13 @@ int cmd_image(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(const CliArgs *a);
-    } subs[] = {{"image import", run_import}, {"image pull", run_pull},   {"image ls", run_ls},
-                {"image rm", run_rm},         {"image prune", run_prune}, {"image inspect", run_inspect}};
+    } subs[] = {{"image pull", run_pull}, {"image ls", run_ls}, {"image rm", run_rm}, {"image prune", run_prune}, {"image inspect", run_inspect}};
     int code = EXIT_USAGE;
     const CliCommand *sub = cli_sub(argc, argv, &code);
     if (!sub)
         return code;
+    if (str_eq(sub->name, "image import"))
+        return run_import(argv + 1);
     SCOPED(cli_args_done) CliArgs a = {0};
     code = cli_parse(sub->name, argc - 1, argv + 1, &a);
     if (code >= 0)

@@ -1,5 +1,5 @@
 /* cmd_version.c - `reprise version`: of the program and of the libraries that it runs with. */
-#include <archive.h>
+#include <archive.h> /* reprise-import is what runs with it */
 #include <curl/curl.h>
 #include <nghttp2/nghttp2.h>
 #include <uv.h>
@@ -23,7 +23,7 @@ int cmd_version(int argc, char **argv)
         {"libuv", uv_version_string()},
         {"jansson", jansson_version_str()},
         {"libyaml", yaml_get_version_string()},
-        {"libarchive", archive_version_string() + strlen("libarchive ")},
+        {"libarchive", ARCHIVE_VERSION_ONLY_STRING},
         {"libcurl", curl_version_info(CURLVERSION_NOW)->version},
         {"nghttp2", nghttp2_version(0)->version_str},
     };

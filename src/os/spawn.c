@@ -4,6 +4,7 @@
 #include "os/spawn.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/close_range.h>
 #include <sched.h>
 #include <signal.h>
@@ -223,4 +224,24 @@ Err *spawn(const SpawnSpec *spec, pid_t *ret_pid, int *ret_pidfd)
     else
         (void)close(pidfd);
     return NULL;
+}
+
+char *spawn_beside(const char *program, const char *const *places, size_t n)
+{
+    const char *slash = strrchr(program, '/');
+    for (size_t i = 0; slash && i < n; i++) {
+        SCOPED(mem_free) char *path = mem_fmt("%.*s/%s", (int)(slash - program), program, places[i]);
+        char *real = access(path, X_OK) == 0 ? realpath(path, NULL) : NULL;
+        if (real)
+            return real;
+    }
+    return NULL;
+}
+
+char *spawn_beside_self(const char *const *places, size_t n)
+{
+    char self[PATH_MAX];
+    ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
+    self[len > 0 ? len : 0] = '\0';
+    return spawn_beside(self, places, n);
 }

@@ -43,4 +43,9 @@ MUST_USE Err *spawn(const SpawnSpec *spec, pid_t *ret_pid, int *ret_pidfd);
 /* Absolute path of <name> in our PATH, or <name> itself if it has a slash. ERR_NOT_FOUND. Caller frees. */
 MUST_USE Err *spawn_find(const char *name, char **ret_path);
 
+/* The first of <places>, relative to the directory of <program>, that can be executed; NULL = none. Caller frees. */
+MUST_USE char *spawn_beside(const char *program, const char *const *places, size_t n);
+/* The same, relative to our own executable. */
+MUST_USE char *spawn_beside_self(const char *const *places, size_t n);
+
 #endif

@@ -36,7 +36,8 @@ def listing(package):
 
 def test_what_is_in_it(package):
     files = listing(package)
-    for path in ("/usr/bin/reprise", "/usr/libexec/reprise/reprise-shim", "/usr/libexec/reprise/reprise-gate"):
+    for path in ("/usr/bin/reprise", "/usr/libexec/reprise/reprise-shim", "/usr/libexec/reprise/reprise-gate",
+                 "/usr/libexec/reprise/reprise-import"):
         assert files[path] == ("-rwxr-xr-x", "root/root")
     for path in ("/usr/lib/systemd/system/reprise.service", "/usr/lib/systemd/system/reprise.socket", "/usr/lib/tmpfiles.d/reprise.conf", "/etc/default/reprise",
                  "/usr/share/doc/reprise/copyright", "/usr/share/doc/reprise/changelog.gz", "/usr/share/doc/reprise/changelog.Debian.gz",
@@ -67,7 +68,7 @@ def test_the_same_tree_gives_the_same_bytes(package, tmp_path):
     assert digests[0] == digests[1] and package != again
     unpacked = str(tmp_path / "x")
     run("dpkg-deb", "-x", package, unpacked)
-    for name in ("usr/bin/reprise", "usr/libexec/reprise/reprise-shim"):
+    for name in ("usr/bin/reprise", "usr/libexec/reprise/reprise-shim", "usr/libexec/reprise/reprise-import"):
         with open(os.path.join(unpacked, name), "rb") as f:
             assert ROOT.encode() not in f.read()
 

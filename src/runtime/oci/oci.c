@@ -172,38 +172,23 @@ static Err *find_runtime(const char *wanted, char **ret)
 }
 
 /* The first of <places>, relative to the folder of <program>, that can be executed. NULL: none. Caller frees. */
-static char *find_beside(const char *program, const char *const *places, size_t n)
-{
-    const char *slash = strrchr(program, '/');
-    for (size_t i = 0; slash && i < n; i++) {
-        SCOPED(mem_free) char *path = mem_fmt("%.*s/%s", (int)(slash - program), program, places[i]);
-        char *real = access(path, X_OK) == 0 ? realpath(path, NULL) : NULL;
-        if (real)
-            return real;
-    }
-    return NULL;
-}
-
 static Err *find_shim(const char *wanted, char **ret)
 {
     static const char *const beside[] = {"reprise-shim", "../shim/reprise-shim", "../libexec/reprise/reprise-shim"};
-    char self[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
     if (!str_empty(wanted))
         return spawn_find(wanted, ret);
-    self[n > 0 ? n : 0] = '\0';
-    *ret = find_beside(self, beside, ARRAY_LEN(beside));
+    *ret = spawn_beside_self(beside, ARRAY_LEN(beside));
     if (*ret)
         return NULL;
     Err *e = spawn_find("reprise-shim", ret);
-    return e ? err_wrap(e, "reprise-shim is neither beside %s nor in PATH", self) : NULL;
+    return e ? err_wrap(e, "reprise-shim is neither beside this program nor in PATH") : NULL;
 }
 
 /* Without it (a machine that it is not written for) containers are prepared up to the runtime's `create`. */
 static char *find_gate(const char *shim)
 {
     static const char *const beside[] = {"reprise-gate", "../gate/reprise-gate"};
-    return find_beside(shim, beside, ARRAY_LEN(beside));
+    return spawn_beside(shim, beside, ARRAY_LEN(beside));
 }
 
 static Err *find_programs(OciRuntime *rt, const OciRuntimeConfig *c)
