@@ -2,17 +2,16 @@
  * connections. SPDY has no flow control here: while one connection's Pod side is behind, the client is not read at all. */
 #include "apiserver/streams.h"
 #include "stream/portforward.h"
+#include "stream/upgrade.h"
 
 typedef struct Conn Conn;
 typedef struct {
-    OpenStream open; /* first */
-    HttpDuplex *duplex;
+    Upgraded up; /* first */
     PortForward *forward;
     Websocket *tunnel; /* NULL = without */
-    uv_timer_t timer;  /* our memory goes with it */
     Conn *conns;
-    char *uid, *sandbox;
-    bool closed, broken;
+    char *sandbox;
+    bool broken;
 } Forwarding;
 
 struct Conn {
@@ -22,12 +21,11 @@ struct Conn {
     RuntimeStream *stream;
 };
 
-static void on_freed(uv_handle_t *h)
+static void on_done(Upgraded *up)
 {
-    Forwarding *f = h->data;
+    Forwarding *f = (Forwarding *)up;
     portforward_free(f->forward);
     websocket_free(f->tunnel);
-    free(f->uid);
     free(f->sandbox);
     free(f);
 }
@@ -47,39 +45,29 @@ static void conn_free(Conn *c)
     free(c);
 }
 
-static void forwarding_close(Forwarding *f)
+static void on_over(Upgraded *up)
 {
-    if (MOVE(f->closed, true))
-        return;
-    stream_gone(&f->open);
+    Forwarding *f = (Forwarding *)up;
     for (Conn *c = MOVE(f->conns, NULL), *next; c; c = next) {
         next = c->next;
         conn_free(c);
     }
-    if (f->duplex)
-        http_duplex_close(MOVE(f->duplex, NULL));
-    uv_close((uv_handle_t *)&f->timer, on_freed);
-}
-
-static void on_stop(OpenStream *o)
-{
-    forwarding_close((Forwarding *)(void *)o);
 }
 
 /* Each side waits for the other. */
 static void balance(Forwarding *f)
 {
-    bool out_full = http_duplex_queued(f->duplex) > STREAM_QUEUE_MAX, in_full = false;
+    bool out_full = http_duplex_queued(f->up.duplex) > STREAM_QUEUE_MAX, in_full = false;
     for (Conn *c = f->conns; c; c = c->next) {
         runtime_stream_pause(c->stream, out_full);
         in_full = in_full || runtime_stream_queued(c->stream) > STREAM_QUEUE_MAX;
     }
-    http_duplex_pause(f->duplex, in_full);
+    http_duplex_pause(f->up.duplex, in_full);
 }
 
 static void flush(Forwarding *f)
 {
-    if (f->closed || !f->duplex)
+    if (f->up.closed || !f->up.duplex)
         return;
     SCOPED(str_done) Str out = {0}, frames = {0};
     portforward_take(f->forward, f->tunnel ? &frames : &out);
@@ -87,9 +75,9 @@ static void flush(Forwarding *f)
         websocket_send(f->tunnel, 0, frames.p, frames.n);
     if (f->tunnel)
         websocket_take(f->tunnel, &out);
-    http_duplex_write(f->duplex, str_or(out.p, ""), out.n);
+    http_duplex_write(f->up.duplex, str_or(out.p, ""), out.n);
     if (f->broken)
-        forwarding_close(f);
+        upgraded_close(&f->up);
     else
         balance(f);
 }
@@ -136,11 +124,11 @@ static const RuntimeStreamOps pod_ops = {.on_data = on_pod_data, .on_end = on_po
 static void on_conn(void *arg, PortConn *port, unsigned number)
 {
     Forwarding *f = arg;
-    Runtime *rt = f->open.s->rt;
+    Runtime *rt = f->up.open.s->rt;
     Conn *c = NEW(Conn);
     *c = (Conn){.f = f, .port = port};
     const RuntimeStreamConfig config = {.ops = &pod_ops, .arg = c};
-    Err *e = rt->ops->port_forward(rt, f->uid, f->sandbox, number, &config, &c->stream);
+    Err *e = rt->ops->port_forward(rt, f->up.uid, f->sandbox, number, &config, &c->stream);
     if (e) {
         SCOPED(mem_free) char *why = err_text(e);
         SCOPED(mem_free) char *text = mem_fmt("error forwarding port %u to pod %s, uid : %s", number, f->sandbox, why);
@@ -202,57 +190,31 @@ static void on_tunnel_close(void *arg, unsigned code, const char *reason)
 
 static const WebsocketOps tunnel_ops = {.on_data = on_tunnel, .on_close = on_tunnel_close};
 
-static void on_bytes(void *arg, const uint8_t *bytes, size_t n)
+static void on_bytes(Upgraded *up, const uint8_t *bytes, size_t n)
 {
-    Forwarding *f = arg;
+    Forwarding *f = (Forwarding *)up;
     SCOPED(err_free) Err *e = f->tunnel ? websocket_recv(f->tunnel, bytes, n) : portforward_recv(f->forward, bytes, n);
     f->broken = f->broken || e;
     flush(f);
 }
 
-static void on_open(void *arg)
+static void on_room(Upgraded *up)
 {
-    flush(arg);
+    flush((Forwarding *)up);
 }
 
-static void on_end(void *arg)
-{
-    forwarding_close(arg);
-}
-
-static void on_close(void *arg, Err *why)
-{
-    Forwarding *f = arg;
-    f->duplex = NULL;
-    err_free(why);
-    forwarding_close(f);
-}
-
-static const HttpDuplexOps duplex_ops = {on_open, on_bytes, on_open, on_end, on_close};
+static const UpgradedOps forwarding_ops = {on_room, on_bytes, on_room, on_over, on_done};
 
 /* --- beginning ------------------------------------------------------------------------------------------------------ */
-
-static bool offers(const char *list, const char *name)
-{
-    size_t n = strlen(name);
-    for (const char *p = list; *p;) {
-        p += strspn(p, ", \t");
-        size_t word = strcspn(p, ", \t");
-        if (word == n && memcmp(p, name, n) == 0)
-            return true;
-        p += word;
-    }
-    return false;
-}
 
 /* kubectl's tunnel first; then what client libraries speak. */
 static const char *choose(const char *offered, bool websocket)
 {
     static const char *const over_websocket[] = {PORTFORWARD_TUNNEL, "v4.channel.k8s.io", "v4.base64.channel.k8s.io"};
     for (size_t i = 0; websocket && i < ARRAY_LEN(over_websocket); i++)
-        if (offers(offered, over_websocket[i]))
+        if (upgrade_offers(offered, over_websocket[i]))
             return over_websocket[i];
-    return !websocket && offers(offered, PORTFORWARD_PROTOCOL) ? PORTFORWARD_PROTOCOL : NULL;
+    return !websocket && upgrade_offers(offered, PORTFORWARD_PROTOCOL) ? PORTFORWARD_PROTOCOL : NULL;
 }
 
 static char *ready_sandbox(ApiServer *s, const char *uid)
@@ -296,13 +258,9 @@ void pod_port_forward(ApiCall *c)
         return;
     }
     Forwarding *f = NEW(Forwarding);
-    *f = (Forwarding){.open.stop = on_stop, .uid = mem_dup_str(uid), .sandbox = sandbox, .timer.data = f};
+    *f = (Forwarding){.up.uid = mem_dup_str(uid), .sandbox = sandbox};
     f->forward = portforward_new(true, &forward_ops, f);
     if (u.websocket)
         f->tunnel = websocket_new(&(WebsocketConfig){.server = true, .mode = WEBSOCKET_RAW, .ops = &tunnel_ops, .arg = f});
-    (void)uv_timer_init(c->s->loop, &f->timer);
-    stream_opened(&f->open, c->s);
-    f->duplex = stream_upgrade(c, &u, &duplex_ops, f);
-    if (!f->duplex)
-        forwarding_close(f);
+    upgraded_begin(&f->up, &forwarding_ops, c, &u);
 }

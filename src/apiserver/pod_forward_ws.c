@@ -11,55 +11,42 @@ typedef struct {
     unsigned index, port;
 } Port;
 struct Forwarding {
-    OpenStream open; /* first */
-    HttpDuplex *duplex;
+    Upgraded up; /* first */
     Websocket *socket;
-    uv_timer_t timer; /* our memory goes with it */
-    char *uid, *sandbox;
+    char *sandbox;
     size_t n, n_open;
     Port ports[ARRAY_LEN(((PodPortForwardOptions *)0)->v)];
-    bool closed, broken;
+    bool broken;
 };
 
-static void on_freed(uv_handle_t *h)
+static void on_done(Upgraded *up)
 {
-    Forwarding *f = h->data;
+    Forwarding *f = (Forwarding *)up;
     websocket_free(f->socket);
-    free(f->uid);
     free(f->sandbox);
     free(f);
 }
 
-static void forwarding_close(Forwarding *f)
+static void on_over(Upgraded *up)
 {
-    if (MOVE(f->closed, true))
-        return;
-    stream_gone(&f->open);
+    Forwarding *f = (Forwarding *)up;
     for (size_t i = 0; i < f->n; i++)
         runtime_stream_close(MOVE(f->ports[i].stream, NULL));
-    if (f->duplex)
-        http_duplex_close(MOVE(f->duplex, NULL));
-    uv_close((uv_handle_t *)&f->timer, on_freed);
-}
-
-static void on_stop(OpenStream *o)
-{
-    forwarding_close((Forwarding *)(void *)o);
 }
 
 /* Sends what there is; each side waits for the other. */
 static void flush(Forwarding *f)
 {
-    if (f->closed || !f->duplex)
+    if (f->up.closed || !f->up.duplex)
         return;
     SCOPED(str_done) Str out = {0};
     websocket_take(f->socket, &out);
-    http_duplex_write(f->duplex, str_or(out.p, ""), out.n);
+    http_duplex_write(f->up.duplex, str_or(out.p, ""), out.n);
     if (f->broken) {
-        forwarding_close(f);
+        upgraded_close(&f->up);
         return;
     }
-    bool out_full = http_duplex_queued(f->duplex) > STREAM_QUEUE_MAX, in_full = false;
+    bool out_full = http_duplex_queued(f->up.duplex) > STREAM_QUEUE_MAX, in_full = false;
     for (size_t i = 0; i < f->n; i++) {
         RuntimeStream *s = f->ports[i].stream;
         if (!s)
@@ -67,7 +54,7 @@ static void flush(Forwarding *f)
         runtime_stream_pause(s, out_full);
         in_full = in_full || runtime_stream_queued(s) > STREAM_QUEUE_MAX;
     }
-    http_duplex_pause(f->duplex, in_full);
+    http_duplex_pause(f->up.duplex, in_full);
 }
 
 /* --- the Pod's side ------------------------------------------------------------------------------------------------- */
@@ -77,7 +64,7 @@ static void port_over(Port *p, const char *why)
     Forwarding *f = p->f;
     runtime_stream_close(MOVE(p->stream, NULL));
     if (why) {
-        SCOPED(mem_free) char *text = mem_fmt("error forwarding port %u to pod %s, uid %s: %s", p->port, f->sandbox, f->uid, why);
+        SCOPED(mem_free) char *text = mem_fmt("error forwarding port %u to pod %s, uid %s: %s", p->port, f->sandbox, f->up.uid, why);
         websocket_send(f->socket, 2 * p->index + 1, text, strlen(text));
     }
     if (--f->n_open == 0) {
@@ -139,9 +126,9 @@ static void on_good_bye(void *arg, unsigned code, const char *reason)
 
 static const WebsocketOps socket_ops = {.on_data = on_channel, .on_close = on_good_bye};
 
-static void on_bytes(void *arg, const uint8_t *bytes, size_t n)
+static void on_bytes(Upgraded *up, const uint8_t *bytes, size_t n)
 {
-    Forwarding *f = arg;
+    Forwarding *f = (Forwarding *)up;
     SCOPED(err_free) Err *e = f->broken ? NULL : websocket_recv(f->socket, bytes, n);
     f->broken = f->broken || e;
     flush(f);
@@ -150,59 +137,42 @@ static void on_bytes(void *arg, const uint8_t *bytes, size_t n)
 static void begin(Port *p)
 {
     Forwarding *f = p->f;
-    Runtime *rt = f->open.s->rt;
+    Runtime *rt = f->up.open.s->rt;
     const uint8_t number[2] = {(uint8_t)(p->port & 0xff), (uint8_t)(p->port >> 8)};
     /* One at a time, and so a TLS record each: Python's client polls the socket and misses what its TLS library has read already. */
     websocket_send(f->socket, 2 * p->index, number, sizeof number);
     flush(f);
     websocket_send(f->socket, 2 * p->index + 1, number, sizeof number);
     flush(f);
-    SCOPED(err_free) Err *e = rt->ops->port_forward(rt, f->uid, f->sandbox, p->port, &(RuntimeStreamConfig){.ops = &pod_ops, .arg = p}, &p->stream);
+    SCOPED(err_free) Err *e = rt->ops->port_forward(rt, f->up.uid, f->sandbox, p->port, &(RuntimeStreamConfig){.ops = &pod_ops, .arg = p}, &p->stream);
     SCOPED(mem_free) char *why = e ? err_text(e) : NULL;
     if (why)
         port_over(p, why);
 }
 
-static void on_open(void *arg)
+static void on_open(Upgraded *up)
 {
-    Forwarding *f = arg;
+    Forwarding *f = (Forwarding *)up;
     f->n_open = f->n;
     for (size_t i = 0; i < f->n; i++)
         begin(&f->ports[i]);
     flush(f);
 }
 
-static void on_sent(void *arg)
+static void on_sent(Upgraded *up)
 {
-    flush(arg);
+    flush((Forwarding *)up);
 }
 
-static void on_end(void *arg)
-{
-    forwarding_close(arg);
-}
-
-static void on_close(void *arg, Err *why)
-{
-    Forwarding *f = arg;
-    f->duplex = NULL;
-    err_free(why);
-    forwarding_close(f);
-}
-
-static const HttpDuplexOps duplex_ops = {on_open, on_bytes, on_sent, on_end, on_close};
+static const UpgradedOps forwarding_ops = {on_open, on_bytes, on_sent, on_over, on_done};
 
 void pod_forward_channels(ApiCall *c, const StreamUpgrade *u, const PodPortForwardOptions *o, const char *uid, char *sandbox)
 {
     Forwarding *f = NEW(Forwarding);
-    *f = (Forwarding){.open.stop = on_stop, .uid = mem_dup_str(uid), .sandbox = sandbox, .timer.data = f, .n = o->n};
+    *f = (Forwarding){.up.uid = mem_dup_str(uid), .sandbox = sandbox, .n = o->n};
     f->socket = websocket_new(&(WebsocketConfig){.server = true, .mode = strstr(u->protocol, "base64") ? WEBSOCKET_BASE64 : WEBSOCKET_BINARY,
                                                  .ops = &socket_ops, .arg = f});
-    (void)uv_timer_init(c->s->loop, &f->timer);
-    stream_opened(&f->open, c->s);
     for (size_t i = 0; i < f->n; i++)
         f->ports[i] = (Port){.f = f, .index = (unsigned)i, .port = o->v[i]};
-    f->duplex = stream_upgrade(c, u, &duplex_ops, f);
-    if (!f->duplex)
-        forwarding_close(f);
+    upgraded_begin(&f->up, &forwarding_ops, c, u);
 }

@@ -3,56 +3,41 @@
 #include "apiserver/streams.h"
 
 typedef struct {
-    OpenStream open; /* first */
-    HttpDuplex *duplex;
+    Upgraded up; /* first */
     Remote *remote;
     RuntimeStream *stream;
-    uv_timer_t timer; /* our memory goes with it */
-    bool attach, started, closed;
-    char *uid, *id;
+    bool attach, started;
+    char *id;
     StrVec command;
     RemoteConfig config;
 } Session;
 
-static void on_freed(uv_handle_t *h)
+static void on_done(Upgraded *up)
 {
-    Session *x = h->data;
+    Session *x = (Session *)up;
     remote_free(x->remote);
     strvec_done(&x->command);
-    free(x->uid);
     free(x->id);
     free(x);
 }
 
-/* A callback of its own may be on the stack: its memory goes later. */
-static void session_close(Session *x)
+static void on_over(Upgraded *up)
 {
-    if (MOVE(x->closed, true))
-        return;
-    stream_gone(&x->open);
-    runtime_stream_close(MOVE(x->stream, NULL));
-    if (x->duplex)
-        http_duplex_close(MOVE(x->duplex, NULL));
-    uv_close((uv_handle_t *)&x->timer, on_freed);
-}
-
-static void on_stop(OpenStream *o)
-{
-    session_close((Session *)(void *)o);
+    runtime_stream_close(MOVE(((Session *)up)->stream, NULL));
 }
 
 /* What there is to say goes out; closes behind the last word. */
 static void flush(Session *x)
 {
-    if (x->closed || !x->duplex)
+    if (x->up.closed || !x->up.duplex)
         return;
     SCOPED(str_done) Str out = {0};
     remote_take(x->remote, &out);
-    http_duplex_write(x->duplex, str_or(out.p, ""), out.n);
+    http_duplex_write(x->up.duplex, str_or(out.p, ""), out.n);
     if (x->stream)
-        runtime_stream_pause(x->stream, http_duplex_queued(x->duplex) > STREAM_QUEUE_MAX);
+        runtime_stream_pause(x->stream, http_duplex_queued(x->up.duplex) > STREAM_QUEUE_MAX);
     if (remote_over(x->remote) && !remote_queued(x->remote))
-        session_close(x); /* what is queued is still sent */
+        upgraded_close(&x->up); /* what is queued is still sent */
 }
 
 /* --- the runtime's side --------------------------------------------------------------------------------------------- */
@@ -68,8 +53,8 @@ static void on_output(void *arg, RemoteStream which, const void *bytes, size_t n
 static void on_stream_sent(void *arg)
 {
     Session *x = arg;
-    if (x->duplex)
-        http_duplex_pause(x->duplex, false);
+    if (x->up.duplex)
+        http_duplex_pause(x->up.duplex, false);
 }
 
 static void on_stream_end(void *arg, RemoteStream which)
@@ -97,10 +82,10 @@ static void on_ready(void *arg)
     Session *x = arg;
     if (MOVE(x->started, true))
         return;
-    Runtime *rt = x->open.s->rt;
+    Runtime *rt = x->up.open.s->rt;
     const RuntimeStreamConfig c = {.argv = (const char *const *)x->command.v, .stdin_ = x->config.stdin_, .stdout_ = x->config.stdout_,
                                    .stderr_ = x->config.stderr_, .tty = x->config.tty, .ops = &stream_ops, .arg = x};
-    Err *e = (x->attach ? rt->ops->attach : rt->ops->exec)(rt, x->uid, x->id, &c, &x->stream);
+    Err *e = (x->attach ? rt->ops->attach : rt->ops->exec)(rt, x->up.uid, x->id, &c, &x->stream);
     if (!e)
         return;
     SCOPED(mem_free) char *text = err_text(e);
@@ -115,8 +100,8 @@ static void on_input(void *arg, RemoteStream which, const uint8_t *bytes, size_t
     if (!x->stream)
         return;
     runtime_stream_write(x->stream, bytes, n);
-    if (x->duplex && runtime_stream_queued(x->stream) > STREAM_QUEUE_MAX)
-        http_duplex_pause(x->duplex, true);
+    if (x->up.duplex && runtime_stream_queued(x->stream) > STREAM_QUEUE_MAX)
+        http_duplex_pause(x->up.duplex, true);
 }
 
 static void on_input_end(void *arg, RemoteStream which)
@@ -135,43 +120,30 @@ static void on_resize(void *arg, unsigned width, unsigned height)
 
 static const RemoteOps remote_ops = {.on_ready = on_ready, .on_data = on_input, .on_end = on_input_end, .on_resize = on_resize};
 
-static void on_open(void *arg)
+static void on_open(Upgraded *up)
 {
-    Session *x = arg;
+    Session *x = (Session *)up;
     if (x->config.websocket)
         on_ready(x);
     flush(x);
 }
 
-static void on_bytes(void *arg, const uint8_t *bytes, size_t n)
+static void on_bytes(Upgraded *up, const uint8_t *bytes, size_t n)
 {
-    Session *x = arg;
+    Session *x = (Session *)up;
     Err *e = remote_recv(x->remote, bytes, n);
     flush(x);
     if (e) /* it breaks the protocol */
-        session_close(x);
+        upgraded_close(up);
     err_free(e);
 }
 
-static void on_sent(void *arg)
+static void on_sent(Upgraded *up)
 {
-    flush(arg);
+    flush((Session *)up);
 }
 
-static void on_end(void *arg)
-{
-    session_close(arg);
-}
-
-static void on_close(void *arg, Err *why)
-{
-    Session *x = arg;
-    x->duplex = NULL;
-    err_free(why);
-    session_close(x);
-}
-
-static const HttpDuplexOps duplex_ops = {on_open, on_bytes, on_sent, on_end, on_close};
+static const UpgradedOps session_ops = {on_open, on_bytes, on_sent, on_over, on_done};
 
 /* --- beginning ------------------------------------------------------------------------------------------------------ */
 
@@ -210,20 +182,15 @@ static void begin(ApiCall *c, bool attach, PodExecOptions *o)
         return;
     }
     Session *x = NEW(Session);
-    *x = (Session){.open.stop = on_stop, .attach = attach, .uid = mem_dup_str(uid), .id = id, .command = MOVE(o->command, (StrVec){0}),
-                   .timer.data = x};
+    *x = (Session){.up.uid = mem_dup_str(uid), .attach = attach, .id = id, .command = MOVE(o->command, (StrVec){0})};
     /* A container's own terminal decides how its output comes, whatever the client believes. */
     bool tty = attach ? json_flag(stream_container_spec(pod, container), "tty", false) : o->tty;
     x->config = (RemoteConfig){.server = true, .protocol = remote_protocol(u.protocol, u.websocket), .websocket = u.websocket,
                                .stdin_ = o->in, .stdout_ = o->out, .stderr_ = o->err, .tty = o->tty, .ops = &remote_ops, .arg = x};
-    (void)uv_timer_init(c->s->loop, &x->timer);
-    stream_opened(&x->open, c->s);
     x->remote = remote_new(&x->config);
     x->config.tty = tty;
     x->config.stderr_ = o->err && !tty;
-    x->duplex = stream_upgrade(c, &u, &duplex_ops, x);
-    if (!x->duplex)
-        session_close(x);
+    upgraded_begin(&x->up, &session_ops, c, &u);
 }
 
 static void exec_or_attach(ApiCall *c, bool attach)

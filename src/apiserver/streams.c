@@ -187,7 +187,7 @@ bool stream_upgrade_read(ApiCall *c, const char *(*choose)(const char *offered, 
     return false;
 }
 
-HttpDuplex *stream_upgrade(ApiCall *c, const StreamUpgrade *u, const HttpDuplexOps *ops, void *arg)
+static HttpDuplex *answer(ApiCall *c, const StreamUpgrade *u, const HttpDuplexOps *ops, void *arg)
 {
     HttpHeader h[2];
     size_t n = 0;
@@ -198,4 +198,73 @@ HttpDuplex *stream_upgrade(ApiCall *c, const StreamUpgrade *u, const HttpDuplexO
     HttpRequest *r = MOVE(c->req, NULL);
     http_set_data(r, NULL);
     return http_upgrade(r, u->websocket ? "websocket" : "SPDY/3.1", h, n, ops, arg);
+}
+
+/* --- what is carried ------------------------------------------------------------------------------------------------- */
+
+static void on_freed(uv_handle_t *h)
+{
+    Upgraded *x = h->data;
+    free(x->uid);
+    x->ops->done(x);
+}
+
+void upgraded_close(Upgraded *x)
+{
+    if (MOVE(x->closed, true))
+        return;
+    stream_gone(&x->open);
+    x->ops->over(x);
+    if (x->duplex)
+        http_duplex_close(MOVE(x->duplex, NULL));
+    uv_close((uv_handle_t *)&x->timer, on_freed);
+}
+
+static void on_stop(OpenStream *o)
+{
+    upgraded_close((Upgraded *)(void *)o);
+}
+
+static void on_open(void *arg)
+{
+    Upgraded *x = arg;
+    x->ops->open(x);
+}
+
+static void on_data(void *arg, const uint8_t *bytes, size_t n)
+{
+    Upgraded *x = arg;
+    x->ops->recv(x, bytes, n);
+}
+
+static void on_sent(void *arg)
+{
+    Upgraded *x = arg;
+    x->ops->sent(x);
+}
+
+static void on_end(void *arg)
+{
+    upgraded_close(arg);
+}
+
+static void on_close(void *arg, Err *why)
+{
+    Upgraded *x = arg;
+    x->duplex = NULL;
+    err_free(why);
+    upgraded_close(x);
+}
+
+void upgraded_begin(Upgraded *x, const UpgradedOps *ops, ApiCall *c, const StreamUpgrade *u)
+{
+    static const HttpDuplexOps duplex_ops = {on_open, on_data, on_sent, on_end, on_close};
+    x->ops = ops;
+    x->open.stop = on_stop;
+    x->timer.data = x;
+    (void)uv_timer_init(c->s->loop, &x->timer);
+    stream_opened(&x->open, c->s);
+    x->duplex = answer(c, u, &duplex_ops, x);
+    if (!x->duplex)
+        upgraded_close(x);
 }

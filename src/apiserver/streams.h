@@ -36,8 +36,28 @@ void stream_upgrade_done(StreamUpgrade *u);
 static inline UNUSED void stream_upgrade_done_at(StreamUpgrade *u) { stream_upgrade_done(u); }
 /* <choose>: the best of what the client offers ("a, b"), NULL = none. False: the call was answered. */
 bool stream_upgrade_read(ApiCall *c, const char *(*choose)(const char *offered, bool websocket), StreamUpgrade *ret);
-/* Answers 101. NULL: the client has gone. */
-HttpDuplex *stream_upgrade(ApiCall *c, const StreamUpgrade *u, const HttpDuplexOps *ops, void *arg);
+
+/* What an upgraded connection carries: the first member of whoever keeps it. */
+typedef struct Upgraded Upgraded;
+typedef struct {
+    void (*open)(Upgraded *x);                               /* 101 is sent */
+    void (*recv)(Upgraded *x, const uint8_t *bytes, size_t n);
+    void (*sent)(Upgraded *x);                               /* the client has taken all that was written */
+    void (*over)(Upgraded *x);                               /* closes its streams of the runtime */
+    void (*done)(Upgraded *x);                               /* frees what it has, and itself */
+} UpgradedOps;
+struct Upgraded {
+    OpenStream open; /* first */
+    const UpgradedOps *ops;
+    HttpDuplex *duplex; /* NULL: lost, or not yet */
+    uv_timer_t timer;   /* our memory goes with it */
+    bool closed;
+    char *uid;          /* the Pod's; owned */
+};
+/* Answers <c> with 101; <x>, zeroed but for <uid>, is closed already if the client has gone. */
+void upgraded_begin(Upgraded *x, const UpgradedOps *ops, ApiCall *c, const StreamUpgrade *u);
+/* What is written already is still sent. A callback of its own may be on the stack: over() comes now, done() later. */
+void upgraded_close(Upgraded *x);
 /* port-forward over the channels of a WebSocket (pod_forward_ws.c): one connection for each port of <o>. Takes <sandbox>. */
 void pod_forward_channels(ApiCall *c, const StreamUpgrade *u, const PodPortForwardOptions *o, const char *uid, char *sandbox);
 /* As the kubelet's streaming says it, in text: kubectl puts "unable to upgrade connection: " before it. */

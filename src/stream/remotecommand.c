@@ -1,5 +1,6 @@
 #include "stream/remotecommand.h"
 
+#include "stream/upgrade.h"
 #include "wire/json.h"
 
 #define MAX_STATUS ((size_t)64 << 10)
@@ -34,35 +35,27 @@ struct Remote {
 
 static const RemoteStatus lost = {REMOTE_LOST, 0, "lost connection to the container"};
 
-static const RemoteProtocol *named(const char *name, size_t n, bool websocket)
+static bool speaks(const RemoteProtocol *p, bool websocket)
 {
-    for (size_t i = 0; i < n_remote_protocols; i++) {
-        const RemoteProtocol *p = &remote_protocols[i];
-        if ((websocket ? p->websocket : p->spdy) && strlen(p->name) == n && memcmp(p->name, name, n) == 0)
-            return p;
-    }
-    return NULL;
+    return websocket ? p->websocket : p->spdy;
 }
 
 const RemoteProtocol *remote_protocol(const char *name, bool websocket)
 {
-    return *name ? named(name, strlen(name), websocket) : named("channel.k8s.io", strlen("channel.k8s.io"), websocket);
+    for (size_t i = 0; i < n_remote_protocols; i++)
+        if (speaks(&remote_protocols[i], websocket) && str_eq(remote_protocols[i].name, *name ? name : "channel.k8s.io"))
+            return &remote_protocols[i];
+    return NULL;
 }
 
 const RemoteProtocol *remote_protocol_choose(const char *offered, bool websocket)
 {
-    const RemoteProtocol *best = NULL;
     if (!*offered)
         return remote_protocol("", websocket);
-    for (const char *p = offered; *p;) {
-        size_t n = strcspn(p, ", \t");
-        const RemoteProtocol *one = named(p, n, websocket);
-        if (one && (!best || one < best)) /* the table's order */
-            best = one;
-        p += n;
-        p += strspn(p, ", \t");
-    }
-    return best;
+    for (size_t i = 0; i < n_remote_protocols; i++)
+        if (speaks(&remote_protocols[i], websocket) && upgrade_offers(offered, remote_protocols[i].name))
+            return &remote_protocols[i];
+    return NULL;
 }
 
 /* --- what both carriers tell -------------------------------------------------------------------------------------- */

@@ -18,6 +18,19 @@ void upgrade_request(const UpgradeRequest *r, Str *out)
     str_add(out, "\r\n");
 }
 
+bool upgrade_offers(const char *list, const char *name)
+{
+    size_t n = strlen(name);
+    for (const char *p = list; *p;) {
+        p += strspn(p, ", \t");
+        size_t word = strcspn(p, ", \t");
+        if (word == n && memcmp(p, name, n) == 0)
+            return true;
+        p += word;
+    }
+    return false;
+}
+
 void upgrade_answer_done(UpgradeAnswer *a)
 {
     free(a->upgrade);

@@ -16,6 +16,9 @@ typedef struct {
 } UpgradeRequest;
 void upgrade_request(const UpgradeRequest *r, Str *out);
 
+/* Whether a list of protocols ("v5.channel.k8s.io, v4...") has <name>, letter for letter. */
+bool upgrade_offers(const char *list, const char *name);
+
 /* All owned. */
 typedef struct {
     int status;           /* 101 */
