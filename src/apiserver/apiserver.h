@@ -58,6 +58,8 @@ MUST_USE Err *apiserver_new(const ApiServerConfig *c, ApiServer **ret);
 /* Accepts no more; ends watches, and streams, as a kube-apiserver that is shut down; what is left after <grace_ms> is dropped. */
 void apiserver_stop(ApiServer *s, unsigned grace_ms, void (*on_stopped)(void *arg), void *arg);
 void apiserver_free(ApiServer *s);
+/* Makes that namespace if the store has none: static Pods are in some that nobody made. Needs no server. */
+MUST_USE Err *apiserver_ensure_namespace(ObjStore *s, const char *name);
 unsigned apiserver_port(const ApiServer *s, size_t listener);
 
 #endif

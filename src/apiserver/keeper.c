@@ -10,8 +10,6 @@
 #include "base/clock.h"
 #include "os/fs.h"
 
-#define SWEEP_MAX 500   /* Events of one turn */
-#define AGAIN_MS 60000  /* between looks at what is left to do */
 #define RETRY_MS 1000   /* after a write that failed */
 
 struct ApiKeeper {
@@ -28,11 +26,11 @@ struct ApiKeeper {
 
 /* --- what is always there ----------------------------------------------------------------------------------------- */
 
-static Err *make(ApiServer *s, KubeKindId id, const char *namespace_, const char *name)
+static Err *make(ObjStore *s, KubeKindId id, const char *namespace_, const char *name)
 {
     const KubeKind *k = &kube_kinds[id];
     const Strategy *st = strategy_of(k);
-    if (objstore_get(s->store, k->resource, str_or(namespace_, ""), name))
+    if (objstore_get(s, k->resource, str_or(namespace_, ""), name))
         return NULL;
     ObjectHead *h = mem_alloc(st->type->size);
     h->api_version = mem_dup_str("v1");
@@ -47,12 +45,17 @@ static Err *make(ApiServer *s, KubeKindId id, const char *namespace_, const char
         st->prepare(h);
     SCOPED(json_unref) json_t *j = api_encode(st->type, h);
     api_free(st->type, h);
-    return objstore_create(s->store, k->resource, j, &(ObjWrite){.durable = true}, NULL);
+    return objstore_create(s, k->resource, j, &(ObjWrite){.durable = true}, NULL);
+}
+
+Err *apiserver_ensure_namespace(ObjStore *s, const char *name)
+{
+    return make(s, KUBE_NAMESPACES, NULL, name);
 }
 
 Err *keeper_make_account(ApiServer *s, const char *namespace_)
 {
-    return make(s, KUBE_SERVICE_ACCOUNTS, namespace_, "default");
+    return make(s->store, KUBE_SERVICE_ACCOUNTS, namespace_, "default");
 }
 
 static Err *make_all(ApiServer *s)
@@ -61,7 +64,7 @@ static Err *make_all(ApiServer *s)
     Err *e = NULL;
     objstore_begin(s->store);
     for (size_t i = 0; i < ARRAY_LEN(names) && !e; i++) {
-        e = make(s, KUBE_NAMESPACES, NULL, names[i]);
+        e = apiserver_ensure_namespace(s->store, names[i]);
         if (!e)
             e = keeper_make_account(s, names[i]);
     }
@@ -243,11 +246,7 @@ static void wake(void *arg)
 
 static void on_timer(uv_timer_t *h)
 {
-    ApiKeeper *k = h->data;
-    size_t n;
-    int64_t next;
-    note(k, objstore_sweep(k->s->store, os_now_ns(), SWEEP_MAX, &n, &next));
-    wake(k);
+    wake(h->data);
 }
 
 static void reopen(ApiKeeper *k, size_t i)
@@ -306,7 +305,8 @@ static void on_idle(uv_idle_t *handle)
     if (h.namespaces)
         look_at_namespaces(k);
     strvec_done(&h.gone);
-    uv_timer_start(&k->timer, on_timer, k->failed ? RETRY_MS : AGAIN_MS, 0);
+    if (k->failed)
+        uv_timer_start(&k->timer, on_timer, RETRY_MS, 0);
 }
 
 static void on_close(uv_handle_t *h)

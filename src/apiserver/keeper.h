@@ -1,5 +1,5 @@
 /* keeper.h - what the API does by itself: the namespaces and ServiceAccounts that are always there, emptying a namespace that is
- * deleted, deleting what has lost its owner, and Events that have grown old. */
+ * deleted, and deleting what has lost its owner. */
 #ifndef REPRISE_APISERVER_KEEPER_H
 #define REPRISE_APISERVER_KEEPER_H
 

@@ -7,6 +7,7 @@
  *   deleted     the agent ends it; its last status is written; it is taken out of the store; the agent forgets it
  *   gone        (grace period 0, or while we were away) ended and forgotten */
 #include "api/codec.h"
+#include "apiserver/apiserver.h"
 #include "daemon/daemon_priv.h"
 #include "daemon/static_pod.h"
 #include "os/fault.h"
@@ -398,7 +399,7 @@ static void import(Daemon *d, const Pod *p)
             free(a->v[i].value);
             memmove(&a->v[i], &a->v[i + 1], (--a->n - i) * sizeof *a->v);
         }
-    ensure_namespace(d, mine->metadata.namespace_);
+    err_free(apiserver_ensure_namespace(d->store, mine->metadata.namespace_));
     SCOPED(json_unref) json_t *pod = api_encode(&type_Pod, mine);
     SCOPED(mem_free) char *name = pod_key(p);
     SCOPED(err_free) Err *e = objstore_create(d->store, "pods", pod, NULL, NULL);

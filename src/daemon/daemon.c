@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include "api/codec.h"
+#include "apiserver/apiserver.h"
 #include "daemon/daemon_priv.h"
 #include "daemon/sdnotify.h"
 #include "daemon/static_pod.h"
@@ -330,7 +331,7 @@ static void open_node(Daemon *d)
     const DaemonConfig *c = &d->c;
     d->runtime_version = mem_fmt("%s://%s", str_or(c->rt->type, "reprise"), str_or(c->rt->version, REPRISE_VERSION));
     d->events = recorder_new(d->store, c->node_name);
-    ensure_namespace(d, "default"); /* Events of the Node are there */
+    err_free(apiserver_ensure_namespace(d->store, "default")); /* Events of the Node are there */
     NodeObjectConfig nc = {
         .name = c->node_name,
         .root = c->root,

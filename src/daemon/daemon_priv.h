@@ -110,7 +110,6 @@ void watches_drain(Daemon *d);
 void pod_dirty(Daemon *d, const char *namespace_, const char *name);
 /* Everything is to be looked at. */
 void all_dirty(Daemon *d);
-void ensure_namespace(Daemon *d, const char *name);
 
 /* api_pods.c */
 void api_pods_sync(Daemon *d);

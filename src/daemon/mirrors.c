@@ -1,6 +1,7 @@
 /* mirrors.c - static Pods in the API: a mirror Pod for each, as the kubelet makes them (pkg/kubelet/pod/mirror_client.go). It is for
  * looking at: who deletes it gets another one, and it goes with the static Pod. Here both have one uid. */
 #include "api/codec.h"
+#include "apiserver/apiserver.h"
 #include "daemon/daemon_priv.h"
 #include "daemon/static_pod.h"
 #include "os/fault.h"
@@ -56,7 +57,7 @@ static void make_mirror(Daemon *d, const Pod *p)
     const ObjectMeta *m = &p->metadata;
     if (objstore_get(d->store, "pods", m->namespace_, m->name) || namespace_ends(d, m->namespace_))
         return; /* another Pod has that name: add_wanted() says so; or not now */
-    ensure_namespace(d, m->namespace_);
+    err_free(apiserver_ensure_namespace(d->store, m->namespace_));
     SCOPED(json_unref) json_t *pod = api_encode(&type_Pod, p);
     json_t *meta = json_object_get(pod, "metadata");
     if (*node_object_uid(d->node))

@@ -137,16 +137,3 @@ void watches_drain(Daemon *d)
         all_dirty(d);
     }
 }
-
-void ensure_namespace(Daemon *d, const char *name)
-{
-    char now[CLOCK_TEXT_MAX];
-    if (objstore_get(d->store, "namespaces", "", name))
-        return;
-    SCOPED(mem_free) char *uid = os_uuid();
-    SCOPED(json_unref) json_t *o =
-        json_pack("{s:s, s:s, s:{s:s, s:s, s:s, s:{s:s}}, s:{s:[s]}, s:{s:s}}", "kind", "Namespace", "apiVersion", "v1", "metadata", "name", name,
-                  "uid", uid, "creationTimestamp", clock_format(os_now_ns(), 0, now), "labels", "kubernetes.io/metadata.name", name, "spec",
-                  "finalizers", "kubernetes", "status", "phase", "Active");
-    err_free(objstore_create(d->store, "namespaces", o, NULL, NULL));
-}
