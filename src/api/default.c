@@ -204,3 +204,13 @@ bool container_is_sidecar(const Container *c)
 {
     return str_eq(c->restart_policy, "Always");
 }
+
+const Container *pod_container_named(const Pod *p, const char *name)
+{
+    const ContainerList *lists[] = {&p->spec.containers, &p->spec.init_containers};
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+        LIST_EACH(c, lists[i])
+            if (str_eq(c->name, name))
+                return c;
+    return NULL;
+}

@@ -60,6 +60,8 @@ void pvc_validate(const PersistentVolumeClaim *c, Report *r);
 const char *pod_qos_class(const PodSpec *s);
 /* Sidecar: entry of initContainers whose restartPolicy is Always. */
 bool container_is_sidecar(const Container *c);
+/* The regular or init container of that name; NULL: there is none. */
+const Container *pod_container_named(const Pod *p, const char *name);
 /* A metav1.Status of a failed create, as kube-apiserver would answer; new json_t. */
 MUST_USE json_t *report_status_json(const Report *r, const char *kind, const char *name);
 

@@ -111,8 +111,8 @@ void pod_streams_free(ApiServer *s);
 const char *api_store_resource(const KubeKind *k);
 /* The stored object of the request's path; NULL: there is none. Borrowed until the next write. */
 const ObjItem *api_stored(const ApiCall *c);
-/* What a list, a watch or a deletion of many is of. <o> and <sel> must outlive <q>. NULL, or the Status. */
-MUST_USE json_t *api_query_of(const ApiCall *c, const ListOptions *o, Selection *sel, ObjQuery *q);
+/* What a list or a deletion of many is of. NULL, or the Status. */
+MUST_USE json_t *api_list_of(const ApiCall *c, const ListOptions *o, ObjList *ret);
 /* The answer to a list that failed (<e> is taken), with the token that goes on, if there is one. */
 MUST_USE json_t *api_list_failed(const ApiCall *c, Err *e, const ObjList *l);
 /* `pods "x" not found` in the request's words. */

@@ -108,7 +108,7 @@ void api_reply_items(ApiCall *c, const json_t *items, const json_t *meta)
     }
 }
 
-json_t *api_query_of(const ApiCall *c, const ListOptions *o, Selection *sel, ObjQuery *q)
+static json_t *query_of(const ApiCall *c, const ListOptions *o, Selection *sel, ObjQuery *q)
 {
     int64_t rv;
     json_t *bad = kube_version_parse(o->resource_version, &rv);
@@ -134,18 +134,22 @@ json_t *api_list_failed(const ApiCall *c, Err *e, const ObjList *l)
     return status;
 }
 
+json_t *api_list_of(const ApiCall *c, const ListOptions *o, ObjList *ret)
+{
+    Selection sel;
+    ObjQuery q;
+    json_t *bad = query_of(c, o, &sel, &q);
+    Err *e = bad ? NULL : objstore_list(c->s->store, &q, ret);
+    return e ? api_list_failed(c, e, ret) : bad;
+}
+
 void api_list(ApiCall *c)
 {
     SCOPED(list_options_done) ListOptions o;
     SCOPED(objlist_done) ObjList l = {0};
-    Selection sel;
-    ObjQuery q;
     json_t *bad = kube_list_options(&c->kr, &o);
     if (!bad)
-        bad = api_query_of(c, &o, &sel, &q);
-    Err *e = bad ? NULL : objstore_list(c->s->store, &q, &l);
-    if (e)
-        bad = api_list_failed(c, e, &l);
+        bad = api_list_of(c, &o, &l);
     if (bad)
         api_reply_status(c, bad);
     else if (c->accept.as == AS_IS && c->accept.type == MEDIA_JSON && !c->accept.pretty && c->kr.kind->id != KUBE_EVENTS_V1)

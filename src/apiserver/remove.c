@@ -162,23 +162,18 @@ void api_delete_collection(ApiCall *c)
     SCOPED(delete_options_done) DeleteOptions o = {0};
     SCOPED(list_options_done) ListOptions lo;
     SCOPED(objlist_done) ObjList l = {0};
-    Selection sel;
-    ObjQuery q;
     json_t *bad = kube_list_options(&c->kr, &lo);
     if (!bad)
         bad = read_options(c, &o);
     if (!bad)
-        bad = api_query_of(c, &lo, &sel, &q);
-    Err *e = bad ? NULL : objstore_list(c->s->store, &q, &l);
-    if (e)
-        bad = api_list_failed(c, e, &l);
+        bad = api_list_of(c, &lo, &l);
     if (bad) {
         api_reply_status(c, bad);
         return;
     }
     SCOPED(json_unref) json_t *items = json_array();
     objstore_begin(c->s->store);
-    e = write_end(c->s, remove_all(c, &l, &o, items));
+    Err *e = write_end(c->s, remove_all(c, &l, &o, items));
     if (e) {
         api_reply_status(c, api_list_failed(c, e, &l));
         return;

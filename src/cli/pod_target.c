@@ -1,5 +1,6 @@
 #include "cli/pod_target.h"
 
+#include "api/objects.h"
 #include "runtime/cri/cri.h"
 #include "runtime/cri/cri.pb-c.h"
 #include "runtime/cri/labels.h"
@@ -174,15 +175,7 @@ bool pod_target_lives(PodTarget *p)
 
 static const Container *spec_of(const PodTarget *p, const char *name)
 {
-    if (!p->record.pod)
-        return NULL;
-    LIST_EACH(c, &p->record.pod->spec.containers)
-        if (str_eq(c->name, name))
-            return c;
-    LIST_EACH(c, &p->record.pod->spec.init_containers)
-        if (str_eq(c->name, name))
-            return c;
-    return NULL;
+    return p->record.pod ? pod_container_named(p->record.pod, name) : NULL;
 }
 
 /* kubectl's podcmd.FindOrDefaultContainerByName(). */

@@ -41,6 +41,17 @@ const char *age_of(const Desc *d, const char *time, char *buf)
     return human_since(str_empty(time) ? NULL : time, d->with->now_ns, buf);
 }
 
+const json_t **sorted(const json_t *list, int (*compare)(const void *, const void *), size_t *ret_n)
+{
+    size_t n = json_array_size(list);
+    const json_t **v = mem_alloc_n(n + 1, sizeof *v);
+    for (size_t i = 0; i < n; i++)
+        v[i] = json_array_get(list, i);
+    qsort(v, n, sizeof *v, compare);
+    *ret_n = n;
+    return v;
+}
+
 char *go_list(const json_t *list)
 {
     Str s = {0};

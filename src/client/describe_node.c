@@ -15,11 +15,8 @@ static int compare_taints(const void *a, const void *b)
 
 static void taints(Desc *d, const json_t *list)
 {
-    size_t n = json_array_size(list);
-    const json_t **v = mem_alloc_n(n + 1, sizeof *v);
-    for (size_t i = 0; i < n; i++)
-        v[i] = json_array_get(list, i);
-    qsort(v, n, sizeof *v, compare_taints);
+    size_t n;
+    const json_t **v = sorted(list, compare_taints, &n);
     w(d, 0, "Taints:\t%s", n ? "" : "<none>\n");
     for (size_t i = 0; i < n; i++) {
         const char *value = at_str(v[i], "value"), *effect = at_str(v[i], "effect");

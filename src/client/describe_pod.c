@@ -224,11 +224,8 @@ static int compare_mounts(const void *a, const void *b)
 
 static void mounts(Desc *d, const json_t *list)
 {
-    size_t n = json_array_size(list);
-    const json_t **v = mem_alloc_n(n + 1, sizeof *v);
-    for (size_t i = 0; i < n; i++)
-        v[i] = json_array_get(list, i);
-    qsort(v, n, sizeof *v, compare_mounts);
+    size_t n;
+    const json_t **v = sorted(list, compare_mounts, &n);
     w(d, 2, "Mounts:%s\n", n ? "" : "\t<none>");
     for (size_t i = 0; i < n; i++) {
         SCOPED(str_done) Str flags = {0};
@@ -396,11 +393,8 @@ static void toleration(Desc *d, const json_t *t)
 
 static void tolerations(Desc *d, const json_t *list)
 {
-    size_t n = json_array_size(list);
-    const json_t **v = mem_alloc_n(n + 1, sizeof *v);
-    for (size_t i = 0; i < n; i++)
-        v[i] = json_array_get(list, i);
-    qsort(v, n, sizeof *v, compare_tolerations);
+    size_t n;
+    const json_t **v = sorted(list, compare_tolerations, &n);
     w(d, 0, "Tolerations:\t%s", n ? "" : "<none>\n");
     for (size_t i = 0; i < n; i++) {
         w(d, 0, "%s", i ? "\t" : "");

@@ -21,6 +21,8 @@ void desc_meta(Desc *d, const json_t *o);        /* labels and annotations */
 void desc_resources(Desc *d, int level, const json_t *list);
 const char *or_none(const char *s);              /* "<none>" for NULL and "" */
 const char *age_of(const Desc *d, const char *time, char *buf);
+/* The elements of <list>, borrowed, in qsort()'s order; *ret_n of them. The vector is the caller's. */
+MUST_USE const json_t **sorted(const json_t *list, int (*compare)(const void *, const void *), size_t *ret_n);
 /* "[a b c]": Go's %v of a list of strings. Caller frees. */
 MUST_USE char *go_list(const json_t *list);
 

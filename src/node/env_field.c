@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include "api/objects.h"
 #include "api/quantity.h"
 #include "node/allocatable.h"
 
@@ -107,17 +108,6 @@ Err *field_ref_value(const VolumesContext *ctx, const char *path, const char *po
 
 /* --- resourceFieldRef ------------------------------------------------------------------------------------------- */
 
-static const Container *container_find(const Pod *p, const char *name)
-{
-    LIST_EACH(c, &p->spec.containers)
-        if (str_eq(c->name, name))
-            return c;
-    LIST_EACH(c, &p->spec.init_containers)
-        if (str_eq(c->name, name))
-            return c;
-    return NULL;
-}
-
 static bool has_value(const ResourceList *l, const char *name)
 {
     int64_t v;
@@ -145,7 +135,7 @@ static int64_t limit_fallback(const VolumesContext *ctx, const char *resource, b
 Err *resource_ref_value(const VolumesContext *ctx, const ResourceFieldSelector *r, const Container *own, char **ret)
 {
     const char *what = str_or(r->resource, "");
-    const Container *c = str_empty(r->container_name) ? own : container_find(ctx->pod, r->container_name);
+    const Container *c = str_empty(r->container_name) ? own : pod_container_named(ctx->pod, r->container_name);
     if (!c)
         return err_new(ERR_NOT_FOUND, 0, "container %s not found", str_or(r->container_name, ""));
     bool limits = str_starts(what, "limits."), requests = str_starts(what, "requests.");

@@ -253,17 +253,6 @@ static void larger(Str *s, const char *kind, const char *name, int64_t used, con
     str_fmt(s, "%s %s was using %s, request is %s, has larger consumption of %s. ", kind, name, usage, str_or(request, "0"), resource);
 }
 
-static const Container *container_named(const Pod *p, const char *name)
-{
-    LIST_EACH(c, &p->spec.containers)
-        if (str_eq(c->name, name))
-            return c;
-    LIST_EACH(c, &p->spec.init_containers)
-        if (str_eq(c->name, name))
-            return c;
-    return NULL;
-}
-
 static int64_t container_used(const ContainerStats *s, Short what)
 {
     if (what == SHORT_MEMORY)
@@ -281,7 +270,7 @@ static void offenders(Str *s, const EvictCandidate *c, EvictSignal signal)
     if (rows[signal].what == SHORT_MEMORY && own && resource_get(&own->requests, resource) && c->stats->memory.working_set != STAT_NONE)
         larger(s, "Pod", str_or(c->pod->metadata.name, ""), c->stats->memory.working_set, &own->requests, resource);
     LIST_EACH(cs, &c->stats->containers) {
-        const Container *spec = container_named(c->pod, cs->name);
+        const Container *spec = pod_container_named(c->pod, cs->name);
         int64_t used = container_used(cs, rows[signal].what);
         const ResourceList *requests = spec && spec->resources ? &spec->resources->requests : &none;
         if (spec && used != STAT_NONE && used > resource_amount(requests, resource))
