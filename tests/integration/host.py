@@ -2,6 +2,11 @@
 
 `containerd` is the tests' own when the runtime is CRI (conftest.py sets it), else None: the embedded runtime."""
 import os
+import shutil
+import signal
+import socket
+import threading
+import time
 
 from leaks import read
 
@@ -96,3 +101,26 @@ def cgroups_of(pod):
     for top, dirs, _ in os.walk("/sys/fs/cgroup"):
         found |= {os.path.join(top, d) for d in dirs if uid in top or uid in d}
     return found
+
+
+def gone_with_the_machine(pod, run_dir):
+    """What a reboot leaves of a Pod of the embedded runtime: no process, and no run directory."""
+    for pid in [shim_of(pod), pause_of(pod), *processes_of(pod)]:
+        try:
+            os.kill(int(pid), signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    time.sleep(0.5)
+    shutil.rmtree(run_dir, ignore_errors=True)
+
+
+def echo(port, data):
+    """What a server behind a local port gives back of <data>, which is sent while it comes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as s:
+        writer = threading.Thread(target=s.sendall, args=(data,))
+        writer.start()
+        back = b""
+        while len(back) < len(data) and (part := s.recv(1 << 18)):
+            back += part
+        writer.join()
+    return back

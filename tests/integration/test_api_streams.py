@@ -16,7 +16,7 @@ import time
 
 import pytest
 from conftest import BUILD, RUNTIME
-from host import sanitized
+from host import echo, sanitized
 from pods import container, is_running, pod
 
 SERVER = os.path.join(BUILD, "tests/tools/api_server")
@@ -143,14 +143,7 @@ def test_port_forward(api, spdy):
         got = []
 
         def through():
-            with socket.create_connection(("127.0.0.1", ports[80]), timeout=30) as s:
-                writer = threading.Thread(target=s.sendall, args=(data,))
-                writer.start()
-                back = b""
-                while len(back) < len(data) and (part := s.recv(1 << 18)):
-                    back += part
-                writer.join()
-                got.append(back == data)
+            got.append(echo(ports[80], data) == data)
         threads = [threading.Thread(target=through) for _ in range(4)]
         for t in threads:
             t.start()
@@ -383,14 +376,7 @@ def test_embedded(reprise, tmp_path):
         assert (ours.returncode, out) == (0, b"")
         forward = api.start("port-forward", "p", ":7000")
         port = int(re.search(rb"127\.0\.0\.1:(\d+)", forward.stdout.readline()).group(1))
-        with socket.create_connection(("127.0.0.1", port), timeout=30) as s:
-            writer = threading.Thread(target=s.sendall, args=(data,))
-            writer.start()
-            back = b""
-            while len(back) < len(data) and (part := s.recv(1 << 18)):
-                back += part
-            writer.join()
-        assert back == data
+        assert echo(port, data) == data
         forward.terminate()
         forward.communicate()
         assert api.kubectl("get", "pod", "p").returncode == 0

@@ -242,13 +242,7 @@ def test_reboot(node):
     before = node.wait_pod("v-n1", started)
     time.sleep(0.5)
     node.kill()
-    for pid in [host.shim_of(before), host.pause_of(before), *host.processes_of(before)]:
-        try:
-            os.kill(int(pid), signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-    time.sleep(0.5)
-    shutil.rmtree(node.reprise.run_dir, ignore_errors=True)
+    host.gone_with_the_machine(before, node.reprise.run_dir)
     node.start()
     after = node.wait_pod("v-n1", lambda p: started(p) and status(p, "main").get("containerID") != status(before, "main")["containerID"], LONG)
     assert after["metadata"]["uid"] == before["metadata"]["uid"]

@@ -1,8 +1,6 @@
 """Pods of the API on the node, with real containers: over the socket, through deaths of the daemon at each of its steps."""
 import json
 import os
-import shutil
-import signal
 import subprocess
 import time
 
@@ -327,13 +325,7 @@ def test_reboot(node, api):
     api.wait("pods", "over", ended)
     time.sleep(0.5)
     node.kill()
-    for pid in [host.shim_of(before), host.pause_of(before), *host.processes_of(before)]:
-        try:
-            os.kill(int(pid), signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-    time.sleep(0.5)
-    shutil.rmtree(node.reprise.run_dir, ignore_errors=True)
+    host.gone_with_the_machine(before, node.reprise.run_dir)
     boot = f"{node.reprise.folder}/boot_id"
     with open(boot, "w") as f:
         f.write("0b0b0b0b-0000-4000-8000-000000000000\n")

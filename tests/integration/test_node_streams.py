@@ -2,11 +2,10 @@
 import hashlib
 import os
 import re
-import socket
 import subprocess
-import threading
 
 import pytest
+from host import echo
 from kube import OLD
 from pods import IMAGE, container, free_port, status
 
@@ -28,14 +27,7 @@ def test_streams_over_cri(kube):
     local = free_port()
     forward = kube.spawn("port-forward", "pod/p", f"{local}:7000", old=True)
     forward.wait_for("Forwarding from 127.0.0.1")
-    with socket.create_connection(("127.0.0.1", local), 20) as s:
-        writer = threading.Thread(target=s.sendall, args=(data,))
-        writer.start()
-        back = b""
-        while len(back) < len(data) and (part := s.recv(1 << 18)):
-            back += part
-        writer.join()
-    assert back == data
+    assert echo(local, data) == data
 
     attached = kube.spawn("attach", "-i", "p", "-c", "main", stdin=subprocess.PIPE, old=True)
     attached.process.stdin.write("me\n")
